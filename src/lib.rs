@@ -1,1 +1,3 @@
-//! Cosmos.
+//! Cosmos: declare containers in `cosmos.toml`, and keep them so.
+
+pub mod workspace;

@@ -1,0 +1,231 @@
+//! Hashes that say whether two desired things are the same.
+//!
+//! What is hashed is a *versioned canonical form*: the JSON of the value with
+//! its keys sorted, behind a version. A field added later with its default must
+//! not change the form, or an upgrade of Cosmos would recreate every container.
+//! [`canonical`] therefore leaves out what is empty, null or false.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::desired::{Command, CommandKind, Container, HealthProbe, Image, Service};
+
+/// Raised only when the canonical form itself changes its meaning.
+const VERSION: &str = "1";
+
+/// The hash of one incarnation's desired settings, as in the label `dev.cosmos.spec`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// A fingerprint read back from a label.
+    pub fn from_label(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The text of the label.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Of everything that a running container got from its declaration.
+    ///
+    /// Limits are left out: they are changed in place and compared with the
+    /// live container. So are policies that act outside the container.
+    pub fn of_container(container: &Container) -> Self {
+        let mut form = canonical_value(container);
+        if let Value::Object(fields) = &mut form {
+            fields.remove("resources");
+            fields.remove("stop_grace");
+            // Only which image, not how or when it was fetched or built.
+            fields.insert(
+                "image".to_owned(),
+                Value::String(container.image.reference().to_string()),
+            );
+        }
+        Self(hash(&form))
+    }
+
+    /// Of a service's container: what it is made from, and the check that the
+    /// engine makes in it. Probes made from outside can change without it.
+    pub fn of_service(service: &Service) -> Self {
+        let container = Self::of_container(&service.container);
+        match &service.health {
+            Some(health) if matches!(health.probe, HealthProbe::Command { .. }) => Self(hash(
+                &serde_json::json!({ "container": container, "health": canonical_value(health) }),
+            )),
+            _ => container,
+        }
+    }
+
+    /// Of one run of a command: it runs again only when this changes.
+    ///
+    /// `image` is the id the reference stands for now, so that a moved tag
+    /// counts as a change.
+    pub fn of_run(command: &Command, image: Option<&str>) -> Self {
+        let what = match &command.kind {
+            CommandKind::Container(container) => {
+                let mut form = canonical_value(container);
+                if let Value::Object(fields) = &mut form {
+                    // How it is limited, stopped and fetched does not change what it does.
+                    fields.remove("resources");
+                    fields.remove("stop_grace");
+                    fields.remove("image");
+                    // A built image's tag changes with its context, its id only with its content.
+                    if let Image::Pulled { reference, .. } = &container.image {
+                        fields.insert("image".to_owned(), Value::String(reference.to_string()));
+                    }
+                }
+                form
+            }
+            CommandKind::Exec { service, run } => {
+                serde_json::json!({ "service": service, "run": run })
+            }
+        };
+        Self(hash(
+            &serde_json::json!({ "what": what, "image": image, "inputs": command.inputs }),
+        ))
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The canonical form of a value: keys sorted, and nothing that is empty.
+pub fn canonical(value: &impl Serialize) -> String {
+    canonical_value(value).to_string()
+}
+
+/// A digest of any value's canonical form, 64 hex digits.
+pub fn digest(value: &impl Serialize) -> String {
+    hash(&canonical_value(value))
+}
+
+/// Eight hex digits that stand for a text.
+pub fn short_hash(text: &str) -> String {
+    hex(&Sha256::digest(text.as_bytes()))[..8].to_owned()
+}
+
+/// Lower-case hex of bytes.
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a `String` cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+fn hash(form: &Value) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(VERSION);
+    hasher.update(form.to_string());
+    hex(&hasher.finalize())
+}
+
+fn canonical_value(value: &impl Serialize) -> Value {
+    // Our types have string keys only, which is all that can fail here.
+    let value = serde_json::to_value(value).unwrap_or(Value::Null);
+    without_empty(value).unwrap_or(Value::Null)
+}
+
+fn without_empty(value: Value) -> Option<Value> {
+    match value {
+        Value::Null | Value::Bool(false) => None,
+        // An explicit empty list can mean something (an entrypoint cleared), so
+        // lists stay where they are optional; serde gives `null` for "not set".
+        Value::Array(items) => Some(Value::Array(
+            items
+                .into_iter()
+                .map(|item| without_empty(item).unwrap_or(Value::Null))
+                .collect(),
+        )),
+        Value::Object(fields) => {
+            let mut sorted: Vec<_> = fields
+                .into_iter()
+                .filter_map(|(key, value)| without_empty(value).map(|value| (key, value)))
+                .filter(|(key, value)| {
+                    !(is_plain_list(key) && value.as_array().is_some_and(Vec::is_empty))
+                })
+                .collect();
+            sorted.sort_by(|left, right| left.0.cmp(&right.0));
+            (!sorted.is_empty()).then(|| Value::Object(sorted.into_iter().collect()))
+        }
+        other => Some(other),
+    }
+}
+
+/// Lists whose emptiness means no more than their absence.
+fn is_plain_list(key: &str) -> bool {
+    !matches!(key, "entrypoint" | "command")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::{ImageRef, PullPolicy};
+
+    fn container() -> Container {
+        Container::of(Image::Pulled {
+            reference: ImageRef::new("nginx:alpine").unwrap(),
+            policy: PullPolicy::Missing,
+        })
+    }
+
+    #[test]
+    fn the_fingerprint_of_a_plain_container_is_the_same_for_ever() {
+        // A literal on purpose: if this changes, an upgrade recreates every container.
+        assert_eq!(
+            canonical(&container()),
+            r#"{"image":{"pulled":{"policy":"missing","reference":"nginx:alpine"}},"stop_grace":10000}"#
+        );
+        assert_eq!(
+            Fingerprint::of_container(&container()).as_str(),
+            hash(&serde_json::json!({"image": "nginx:alpine"}))
+        );
+    }
+
+    #[test]
+    fn limits_are_not_part_of_the_fingerprint() {
+        let mut limited = container();
+        limited.resources.pids = Some(5);
+        assert_eq!(
+            Fingerprint::of_container(&limited),
+            Fingerprint::of_container(&container())
+        );
+    }
+
+    #[test]
+    fn the_content_of_a_file_is_part_of_the_fingerprint() {
+        let with = |content: &[u8]| {
+            let mut container = container();
+            container.files.push(crate::workspace::File {
+                target: "/etc/app.conf".to_owned(),
+                content: content.to_vec(),
+                mode: 0o644,
+                reload: None,
+            });
+            Fingerprint::of_container(&container)
+        };
+        assert_ne!(with(b"a"), with(b"b"));
+    }
+
+    #[test]
+    fn an_empty_entrypoint_differs_from_none() {
+        let mut cleared = container();
+        cleared.entrypoint = Some(Vec::new());
+        assert_ne!(
+            Fingerprint::of_container(&cleared),
+            Fingerprint::of_container(&container())
+        );
+    }
+}
