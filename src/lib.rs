@@ -1,3 +1,4 @@
 //! Cosmos: declare containers in `cosmos.toml`, and keep them so.
 
+pub mod store;
 pub mod workspace;

@@ -1,0 +1,107 @@
+//! The tables, and how an older file becomes a newer one.
+
+use rusqlite::Connection;
+
+use super::StoreError;
+
+/// One entry a version, in order. An entry that was released is never edited.
+const MIGRATIONS: &[&str] = &[
+    "
+    CREATE TABLE workspaces (
+        key      TEXT PRIMARY KEY,
+        folder   TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        form     TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE revisions (
+        workspace TEXT NOT NULL,
+        revision  INTEGER NOT NULL,
+        at        INTEGER NOT NULL,
+        form      TEXT NOT NULL,
+        PRIMARY KEY (workspace, revision)
+    ) STRICT;
+    CREATE TABLE overrides (
+        workspace TEXT NOT NULL,
+        service   TEXT NOT NULL,
+        form      TEXT NOT NULL,
+        PRIMARY KEY (workspace, service)
+    ) STRICT;
+    CREATE TABLE runs (
+        workspace   TEXT NOT NULL,
+        command     TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        at          INTEGER NOT NULL,
+        PRIMARY KEY (workspace, command)
+    ) STRICT;
+    CREATE TABLE applied (
+        workspace   TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        form        TEXT NOT NULL,
+        PRIMARY KEY (workspace, fingerprint)
+    ) STRICT;
+    CREATE TABLE host_ports (
+        container TEXT NOT NULL,
+        inside    INTEGER NOT NULL,
+        host      INTEGER NOT NULL,
+        PRIMARY KEY (container, inside)
+    ) STRICT;
+    CREATE TABLE adhoc (
+        id TEXT PRIMARY KEY,
+        at INTEGER NOT NULL
+    ) STRICT;
+",
+    "
+    CREATE TABLE orders (
+        workspace TEXT NOT NULL,
+        service   TEXT NOT NULL,
+        aspect    TEXT NOT NULL,
+        form      TEXT NOT NULL,
+        PRIMARY KEY (workspace, service, aspect)
+    ) STRICT;
+    INSERT INTO orders SELECT workspace, service, 'run', form FROM overrides;
+    DROP TABLE overrides;
+    ALTER TABLE orders RENAME TO overrides;
+",
+];
+
+/// Sets the durability, then brings the tables up to date.
+pub(super) fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    for (version, migration) in (1..).zip(MIGRATIONS) {
+        if version > found {
+            connection.execute_batch(&format!(
+                "BEGIN IMMEDIATE; {migration} PRAGMA user_version = {version}; COMMIT;"
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_of_the_first_version_is_still_in_force() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO overrides VALUES ('shop', 'web', '{}'); PRAGMA user_version = 1;",
+            )
+            .unwrap();
+        prepare(&connection).unwrap();
+        let aspect: String = connection
+            .query_row("SELECT aspect FROM overrides", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(aspect, "run");
+    }
+}
