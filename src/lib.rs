@@ -1,4 +1,5 @@
 //! Cosmos: declare containers in `cosmos.toml`, and keep them so.
 
+pub mod config;
 pub mod store;
 pub mod workspace;

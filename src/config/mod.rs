@@ -1,0 +1,498 @@
+//! From `cosmos.toml` to a [`Workspace`].
+//!
+//! [`load`] reads the file and its layers, merges them, puts variables in,
+//! decodes, and gives everything its meaning. It reports **all** problems at
+//! once, each with its place in a file, and it changes nothing: no printing, no
+//! network, no engine.
+//!
+//! Start reading at [`load`], then [`mod@schema`] for what can be written and
+//! `resolve/` for what it means.
+
+mod context;
+mod decode;
+mod diagnostics;
+mod dotenv;
+pub mod forms;
+mod glob;
+mod interpolate;
+mod layers;
+mod report;
+mod resolve;
+pub mod schema;
+mod syntax;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::workspace::{Installation, Origin, Origins, SecretName, Workspace};
+
+pub use context::{ContextError, ContextFile, ContextKind, build_digest, context_files};
+pub use diagnostics::{Diagnostic, Diagnostics, Location, Related, Severity, Source};
+pub use layers::LayerKind;
+pub use schema::{EngineName, schema};
+
+use decode::{Node, Segment, decode, join, path_text};
+use layers::{Document, Layer};
+use report::Report;
+use schema::Config;
+
+/// The name of the file that makes a folder a workspace.
+pub const FILE_NAME: &str = "cosmos.toml";
+
+/// The file beside it for what is one person's own.
+pub const LOCAL_FILE_NAME: &str = "cosmos.local.toml";
+
+/// Finds `cosmos.toml` in `start` or the nearest folder around it.
+pub fn find(start: &Path) -> Option<PathBuf> {
+    start
+        .ancestors()
+        .map(|folder| folder.join(FILE_NAME))
+        .find(|file| file.is_file())
+}
+
+/// Everything a config is read from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The workspace's file, usually a `cosmos.toml`.
+    pub file: PathBuf,
+    /// The user's own file, if any: `$XDG_CONFIG_HOME/cosmos/config.toml`. It need not exist.
+    pub user_file: Option<PathBuf>,
+    /// The shell's environment.
+    pub env: BTreeMap<String, String>,
+    /// Which checkout this is, as said on the command line.
+    pub instance: Option<String>,
+    /// Active profiles, as said on the command line; `COSMOS_PROFILES` (commas) adds to them.
+    pub profiles: Vec<String>,
+    /// Keys set on the command line: `("proxy.port", "9090")`.
+    pub flags: Vec<(String, String)>,
+    /// The names of this installation of Cosmos.
+    pub installation: Installation,
+    /// Whether secrets are read: `check` and `config` have no use for them, and
+    /// reading one can mean running a password manager.
+    pub skip_secrets: bool,
+}
+
+/// A config and what it means.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it means.
+    pub workspace: Workspace,
+    /// What runs it.
+    pub engine: EngineName,
+    /// The values of the secrets that something uses.
+    pub secrets: BTreeMap<SecretName, Vec<u8>>,
+    /// What it means, but was probably not meant.
+    pub warnings: Diagnostics,
+    /// The files it was read from: layers, env files, config files, secrets.
+    pub files: Vec<PathBuf>,
+    document: Document,
+}
+
+/// What one layer says about a key.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Said {
+    /// Which kind of layer.
+    pub layer: LayerKind,
+    /// Where.
+    #[serde(flatten)]
+    pub location: Location,
+    /// The value, as written.
+    pub text: String,
+}
+
+impl Loaded {
+    /// What each layer says about a key path, the one that wins last.
+    pub fn explain(&self, path: &str) -> Vec<Said> {
+        let said = self.document.says(path).into_iter();
+        said.map(|(layer, location, text)| Said {
+            layer,
+            location,
+            text,
+        })
+        .collect()
+    }
+}
+
+/// Reads a config and gives it its meaning.
+///
+/// # Errors
+/// All problems at once, in the order of the files.
+pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
+    let mut problems = Vec::new();
+    let mut files = Vec::new();
+
+    // First the layers; with a syntax error in any, the rest would be guesswork.
+    let layers = read_layers(sources, &mut files, &mut problems);
+    if problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Error)
+    {
+        return Err(Diagnostics::new(problems));
+    }
+    let mut report = Report::new(Document::merge(layers), problems);
+    let mut root = std::mem::replace(&mut report.document.root, Node::Refused);
+
+    // Then the variables, then the types, then the meaning.
+    let folder = folder_of(&sources.file);
+    let variables = read_env_files(&folder, &mut root, sources, &mut report, &mut files);
+    let lookup = |name: &str| {
+        let shell = sources.env.get(name);
+        shell.or_else(|| variables.get(name)).cloned()
+    };
+    put_variables_in(&mut root, &mut Vec::new(), &lookup, &mut report);
+    let config = decode_config(&mut root, &mut report);
+    let resolved = resolve::resolve(
+        &resolve::Given {
+            config: &config,
+            written: &root,
+            folder: &folder,
+            sources,
+            lookup: &lookup,
+        },
+        &mut report,
+        &mut files,
+    );
+
+    let (document, problems) = report.into_parts();
+    let diagnostics = Diagnostics::new(problems);
+    let Some((mut workspace, secrets)) = resolved.filter(|_| !diagnostics.has_errors()) else {
+        return Err(diagnostics);
+    };
+    workspace.origins = origins(&document);
+    files.sort();
+    files.dedup();
+    Ok(Loaded {
+        workspace,
+        engine: config.workspace.engine,
+        secrets,
+        warnings: diagnostics,
+        files,
+        document,
+    })
+}
+
+fn read_layers(
+    sources: &Sources,
+    files: &mut Vec<PathBuf>,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<Layer> {
+    let folder = folder_of(&sources.file);
+    let local = folder.join(LOCAL_FILE_NAME);
+    let mut layers = vec![Layer::defaults()];
+    let mut add = |kind, path: &Path, is_needed: bool| {
+        files.push(path.to_owned());
+        let rank = layers.len();
+        match read_text(path, &display_name(path, &folder), rank) {
+            Ok(Some(source)) => layers.push(Layer::parse(kind, source, rank, problems)),
+            Ok(None) if is_needed => {
+                let mut problem = Diagnostic::error(format!("there is no `{}`", path.display()));
+                problem.help("write one, or name another: `-f FILE`");
+                problems.push(problem);
+            }
+            Ok(None) => {}
+            Err(problem) => problems.push(*problem),
+        }
+    };
+    if let Some(user_file) = &sources.user_file {
+        add(LayerKind::User, user_file, false);
+    }
+    add(LayerKind::Project, &sources.file, true);
+    if sources.file != local {
+        add(LayerKind::Local, &local, false);
+    }
+    layers.push(Layer::environment(&sources.env, problems));
+    layers.push(Layer::flags(&sources.flags));
+    layers
+}
+
+/// The folder that a config's relative paths start from.
+fn folder_of(file: &Path) -> PathBuf {
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    // One that cannot be resolved cannot be read either: that is reported there.
+    fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned())
+}
+
+/// A path as short as it can be: relative to the project where it is inside.
+fn display_name(path: &Path, folder: &Path) -> String {
+    let full = match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => {
+            let parent = if parent.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                parent
+            };
+            fs::canonicalize(parent).map_or_else(|_| path.to_owned(), |parent| parent.join(name))
+        }
+        _ => path.to_owned(),
+    };
+    let short = full.strip_prefix(folder).unwrap_or(&full);
+    short.display().to_string()
+}
+
+/// Reads a text file; `None` if there is none.
+fn read_text(path: &Path, name: &str, rank: usize) -> Result<Option<Source>, Box<Diagnostic>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let problem = Diagnostic::error(format!("cannot read `{name}`: {}", plain(&error)));
+            return Err(Box::new(problem));
+        }
+    };
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let source = Arc::new(Source {
+                name: name.to_owned(),
+                text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+            });
+            let mut problem = Diagnostic::error(format!("`{name}` is not UTF-8 text"));
+            problem
+                .place(rank, Location::new(&source, at..at + 1))
+                .help("save the file as UTF-8");
+            return Err(Box::new(problem));
+        }
+    };
+    // Editors on Windows write a mark that no line shows; spans would be off by it.
+    let text = match text.strip_prefix('\u{feff}') {
+        Some(text) => text.to_owned(),
+        None => text,
+    };
+    Ok(Some(Source {
+        name: name.to_owned(),
+        text,
+    }))
+}
+
+/// What the system says, without its error number.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    let end = text.find(" (os error").unwrap_or(text.len());
+    text[..end].to_lowercase()
+}
+
+/// Reads the files named by `[workspace] env_file`; later ones win.
+fn read_env_files(
+    folder: &Path,
+    root: &mut Node,
+    sources: &Sources,
+    report: &mut Report,
+    files: &mut Vec<PathBuf>,
+) -> BTreeMap<String, String> {
+    // Their names can hold variables of the shell only.
+    let shell = |name: &str| sources.env.get(name).cloned();
+    let mut named = Vec::new();
+    if let Some(node) = env_file_node(root) {
+        let mut path = vec![
+            Segment::Key("workspace".to_owned()),
+            Segment::Key("env_file".to_owned()),
+        ];
+        put_variables_in(node, &mut path, &shell, report);
+        match node {
+            Node::Text(file) | Node::Loose(file) => {
+                named.push(("workspace.env_file".to_owned(), file.clone()));
+            }
+            Node::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    if let Node::Text(file) | Node::Loose(file) = item {
+                        named.push((format!("workspace.env_file[{index}]"), file.clone()));
+                    }
+                }
+            }
+            // Of another type: decoding says so.
+            _ => {}
+        }
+    } else {
+        let usual = folder.join(".env");
+        files.push(usual.clone());
+        if usual.is_file() {
+            named.push(("workspace".to_owned(), ".env".to_owned()));
+        }
+    }
+    let mut variables = BTreeMap::new();
+    for (path, file) in named {
+        variables.extend(read_env_file(folder, &path, &file, report, files));
+    }
+    variables
+}
+
+fn env_file_node(root: &mut Node) -> Option<&mut Node> {
+    let Node::Table(tables) = root else {
+        return None;
+    };
+    match tables.get_mut("workspace")? {
+        Node::Table(entries) => entries.get_mut("env_file"),
+        _ => None,
+    }
+}
+
+/// Reads one file of `NAME=value` lines. Problems point into that file.
+fn read_env_file(
+    folder: &Path,
+    path: &str,
+    file: &str,
+    report: &mut Report,
+    files: &mut Vec<PathBuf>,
+) -> indexmap::IndexMap<String, String> {
+    let full = folder.join(file);
+    files.push(full.clone());
+    // After every layer: an env file is read because a layer names it.
+    let rank = report.document.layers.len();
+    let source = match read_text(&full, &display_name(&full, folder), rank) {
+        Ok(Some(source)) => Arc::new(source),
+        Ok(None) => {
+            report
+                .error(path, format!("the env file `{file}` does not exist"))
+                .help("create it, or take it out of `env_file`");
+            return indexmap::IndexMap::new();
+        }
+        Err(mut problem) => {
+            problem.key(path);
+            report.push(*problem);
+            return indexmap::IndexMap::new();
+        }
+    };
+    let (values, faults) = dotenv::parse(&source.text);
+    for fault in faults {
+        let mut problem = Diagnostic::error(format!("`{file}` has {}", fault.message));
+        problem
+            .place(rank, Location::new(&source, fault.span))
+            .help("each line is NAME=value, or a comment after `#`");
+        report.push(problem);
+    }
+    values
+}
+
+/// Puts variables into every text from a file.
+fn put_variables_in(
+    node: &mut Node,
+    path: &mut Vec<Segment>,
+    lookup: interpolate::Lookup<'_>,
+    report: &mut Report,
+) {
+    match node {
+        Node::Text(text) if text.contains('$') => {
+            let done = match interpolate::interpolate(text, lookup) {
+                Ok(done) => done,
+                Err(faults) => {
+                    let path = path_text(path);
+                    for fault in faults {
+                        report
+                            .text_error(&path, text, &fault.span, &fault.message)
+                            .help(fault.help);
+                    }
+                    *node = Node::Refused;
+                    return;
+                }
+            };
+            // With a variable in it the text may stand for a number; `$$` alone is no variable.
+            *node = if text.contains("${") {
+                Node::Loose(done)
+            } else {
+                Node::Text(done)
+            };
+        }
+        Node::Table(entries) => {
+            for (key, value) in entries {
+                path.push(Segment::Key(key.clone()));
+                put_variables_in(value, path, lookup, report);
+                path.pop();
+            }
+        }
+        Node::List(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                path.push(Segment::Index(index));
+                put_variables_in(item, path, lookup, report);
+                path.pop();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Decodes table by table, so that a problem in one costs no other anything.
+fn decode_config(root: &mut Node, report: &mut Report) -> Config {
+    const KEYS: [&str; 9] = [
+        "workspace",
+        "network",
+        "proxy",
+        "images",
+        "services",
+        "commands",
+        "routes",
+        "secrets",
+        "volumes",
+    ];
+    let mut config = Config::default();
+    let Node::Table(tables) = root else {
+        return config;
+    };
+    for (key, node) in tables.iter_mut() {
+        let path = [Segment::Key(key.clone())];
+        let mut refuse = |refusal| report.refusal(refusal);
+        match key.as_str() {
+            "workspace" => config.workspace = decode(node, &path, &mut refuse).unwrap_or_default(),
+            "network" => config.network = decode(node, &path, &mut refuse).unwrap_or_default(),
+            "proxy" => config.proxy = decode(node, &path, &mut refuse).unwrap_or_default(),
+            "images" => config.images = decode_each(node, key, report),
+            "services" => config.services = decode_each(node, key, report),
+            "commands" => config.commands = decode_each(node, key, report),
+            "routes" => config.routes = decode_each(node, key, report),
+            "secrets" => config.secrets = decode_each(node, key, report),
+            "volumes" => config.volumes = decode_each(node, key, report),
+            _ => report.unknown_key(&join("", key), key, "", &KEYS),
+        }
+    }
+    config
+}
+
+fn decode_each<T: serde::de::DeserializeOwned>(
+    node: &mut Node,
+    table: &str,
+    report: &mut Report,
+) -> indexmap::IndexMap<String, T> {
+    let found = node.describe();
+    let Node::Table(entries) = node else {
+        report
+            .error(table, format!("`{table}` must be a table, not {found}"))
+            .help(format!("write [{table}.NAME] and its keys below"));
+        return indexmap::IndexMap::new();
+    };
+    let mut decoded = indexmap::IndexMap::with_capacity(entries.len());
+    for (name, entry) in entries {
+        let path = [Segment::Key(table.to_owned()), Segment::Key(name.clone())];
+        if let Some(value) = decode(entry, &path, &mut |refusal| report.refusal(refusal)) {
+            decoded.insert(name.clone(), value);
+        }
+    }
+    decoded
+}
+
+/// Where each key was written, for reasons that the server gives later.
+fn origins(document: &Document) -> Origins {
+    let lines = document.lines();
+    Origins(
+        lines
+            .filter(|(path, ..)| !path.ends_with(']'))
+            .map(|(path, layer, line)| {
+                let origin = Origin {
+                    file: layer.source.name.clone(),
+                    line,
+                };
+                (path.to_owned(), origin)
+            })
+            .collect(),
+    )
+}

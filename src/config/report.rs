@@ -1,0 +1,286 @@
+//! Collects problems by key path, and knows where each path was written.
+
+use std::ops::Range;
+
+use super::{
+    decode::{Refusal, Why, join, path_text},
+    diagnostics::{Diagnostic, Location, nearest, one_of},
+    interpolate,
+    layers::Document,
+};
+
+/// What other tools call a thing that is called otherwise here.
+const OTHER_WORDS: [(&str, &str); 25] = [
+    ("volumes", "here they are mounts = [\"name:/path\"]"),
+    ("volume", "here they are mounts = [\"name:/path\"]"),
+    ("environment", "here it is env = { NAME = \"value\" }"),
+    (
+        "healthcheck",
+        "here it is health = { http = \"/\" }, or with tcp, command or log",
+    ),
+    ("working_dir", "here it is `workdir`"),
+    (
+        "container_name",
+        "containers are named <workspace>-<service>-<n>: take it out",
+    ),
+    (
+        "build",
+        "images are built in [images.NAME], and used by image = \"NAME\"",
+    ),
+    (
+        "dockerfile",
+        "images are built in [images.NAME], and used by image = \"NAME\"",
+    ),
+    (
+        "networks",
+        "all services of a workspace are in one network: see [network]",
+    ),
+    (
+        "network_mode",
+        "all services of a workspace are in one network: see [network]",
+    ),
+    (
+        "deploy",
+        "here they are `replicas`, `resources` and `update`",
+    ),
+    ("scale", "here it is `replicas`"),
+    ("stop_grace_period", "here it is `stop_grace`"),
+    ("stdin_open", "here it is `stdin`"),
+    (
+        "mem_limit",
+        "here it is resources = { memory = \"512MiB\" }",
+    ),
+    ("memory", "here it is resources = { memory = \"512MiB\" }"),
+    ("cpus", "here it is resources = { cpus = 1.5 }"),
+    ("pids_limit", "here it is resources = { pids = 512 }"),
+    (
+        "expose",
+        "every port can be reached inside the network: take it out",
+    ),
+    ("links", "services find each other by name: take it out"),
+    ("cmd", "here it is `command`"),
+    ("args", "here it is `command`"),
+    ("port", "here it is ports = [5432], or route = 3000"),
+    ("test", "here it is `command`"),
+    ("pull_policy", "here it is `pull`, in [images.NAME]"),
+];
+
+/// Words of other tools for values.
+const OTHER_VALUES: [(&str, &str); 7] = [
+    ("no", "never"),
+    ("unless-stopped", "always"),
+    ("service_started", "started"),
+    ("service_healthy", "ready"),
+    ("healthy", "ready"),
+    ("service_completed_successfully", "completed"),
+    ("if_not_present", "missing"),
+];
+
+/// Where problems go, and the document they are about.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) document: Document,
+    list: Vec<Diagnostic>,
+}
+
+impl Report {
+    pub(super) fn new(document: Document, list: Vec<Diagnostic>) -> Self {
+        Self { document, list }
+    }
+
+    /// An error at the value of a key.
+    pub(super) fn error(&mut self, path: &str, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(path, Diagnostic::error(message), false)
+    }
+
+    /// An error at a key itself.
+    pub(super) fn key_error(&mut self, path: &str, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(path, Diagnostic::error(message), true)
+    }
+
+    /// A warning at the value of a key.
+    pub(super) fn warning(&mut self, path: &str, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(path, Diagnostic::warning(message), false)
+    }
+
+    /// An error at a key's value that has to do with another's.
+    pub(super) fn clash(
+        &mut self,
+        path: &str,
+        message: impl Into<String>,
+        other: &str,
+        how: &str,
+    ) -> &mut Diagnostic {
+        let location = self.location(other, false).map(|(_, location)| location);
+        let problem = self.add(path, Diagnostic::error(message), false);
+        if let Some(location) = location {
+            problem.related(how, location);
+        }
+        problem
+    }
+
+    /// A problem with a place of its own: in a file that is no layer.
+    pub(super) fn push(&mut self, problem: Diagnostic) {
+        self.list.push(problem);
+    }
+
+    fn add(&mut self, path: &str, mut problem: Diagnostic, at_key: bool) -> &mut Diagnostic {
+        if let Some((rank, location)) = self.location(path, at_key) {
+            problem.place(rank, location);
+        }
+        problem.key(path);
+        self.list.push(problem);
+        let last = self.list.len() - 1;
+        &mut self.list[last]
+    }
+
+    fn location(&self, path: &str, at_key: bool) -> Option<(usize, Location)> {
+        let (number, spans, is_itself) = self.document.find(path)?;
+        let source = &self.document.layers.get(number)?.source;
+        // A whole table is too much to point at, and so is one that lacks a key.
+        let is_long = source.text.get(spans.value.clone())?.contains('\n')
+            || source.text[spans.value.clone()].starts_with('[')
+                && spans.value.start < spans.key.start;
+        let span = if at_key || !is_itself || is_long {
+            spans.key.clone()
+        } else {
+            spans.value.clone()
+        };
+        Some((number, Location::new(source, span)))
+    }
+
+    /// An error inside the text at a path: `span` is of the decoded text.
+    pub(super) fn text_error(
+        &mut self,
+        path: &str,
+        text: &str,
+        span: &Range<usize>,
+        message: &str,
+    ) -> &mut Diagnostic {
+        let place = self.document.find(path).and_then(|(number, spans, _)| {
+            let source = &self.document.layers.get(number)?.source;
+            let written = source.text.get(spans.value.clone())?;
+            let inside = interpolate::span_in_source(written, text, span);
+            let start = spans.value.start;
+            let span = start + inside.start..start + inside.end;
+            Some((number, Location::new(source, span)))
+        });
+        let problem = self.error(path, message);
+        if let Some((rank, location)) = place {
+            problem.place(rank, location);
+        }
+        problem
+    }
+
+    /// What decoding refused.
+    pub(super) fn refusal(&mut self, refusal: Refusal) {
+        let path = path_text(&refusal.path);
+        let last = short(&path).to_owned();
+        match refusal.why {
+            Why::UnknownKey { key, known } => {
+                let parent = path_text(&refusal.path[..refusal.path.len() - 1]);
+                self.unknown_key(&path, &key, &parent, known);
+            }
+            Why::Missing(key) => {
+                let problem = self.key_error(&path, format!("`{last}` needs the key `{key}`"));
+                problem.help(format!("add {key} = .."));
+            }
+            Why::UnknownWord { word, known } => {
+                let problem = self.error(&path, format!("`{last}` cannot be \"{word}\""));
+                let other = OTHER_VALUES
+                    .iter()
+                    .find(|(other, ours)| *other == word && known.contains(ours));
+                let meant = other
+                    .map(|(_, ours)| *ours)
+                    .or_else(|| nearest(&word, known.iter().copied()));
+                let all = one_of(known.iter().copied());
+                problem.help(match meant {
+                    Some(meant) => format!("did you mean `{meant}`? It is one of {all}"),
+                    None => format!("it is one of {all}"),
+                });
+            }
+            Why::Type { expected, found } => {
+                let problem =
+                    self.error(&path, format!("`{last}` must be {expected}, not {found}"));
+                if refusal.path.len() == 2 && expected == "a table" {
+                    problem.help(format!("write [{path}] and its keys below"));
+                }
+            }
+            Why::Other(message) => {
+                self.error(&path, format!("`{last}`: {message}"));
+            }
+        }
+    }
+
+    pub(super) fn unknown_key(&mut self, path: &str, key: &str, parent: &str, known: &[&str]) {
+        let place = if parent.is_empty() {
+            "at the top of the file".to_owned()
+        } else {
+            format!("in `{parent}`")
+        };
+        let nearest = nearest(key, known.iter().copied());
+        let other = OTHER_WORDS.iter().find(|(other, _)| *other == key);
+        let problem = self.key_error(path, format!("there is no key `{key}` {place}"));
+        match (nearest, other) {
+            (_, Some((_, ours)))
+                if parent.starts_with("services.") || parent.starts_with("commands.") =>
+            {
+                problem.help(*ours);
+            }
+            (Some(meant), _) => {
+                problem.help(format!("did you mean `{meant}`?"));
+            }
+            _ => {
+                problem.help(format!("known keys are {}", list(known)));
+            }
+        }
+    }
+
+    /// A name that nothing declares.
+    pub(super) fn unknown_name<'n>(
+        &mut self,
+        path: &str,
+        message: String,
+        name: &str,
+        known: impl IntoIterator<Item = &'n str>,
+        table: &str,
+    ) {
+        let known: Vec<&str> = known.into_iter().collect();
+        let meant = nearest(name, known.iter().copied()).map(str::to_owned);
+        // In a table the name is the key; in a list it is the value.
+        let problem = if path.ends_with(']') || path.ends_with(".service") {
+            self.error(path, message)
+        } else {
+            self.key_error(path, message)
+        };
+        problem.help(match meant {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("declare it: [{}]", join(table, name)),
+        });
+    }
+
+    pub(super) fn into_parts(self) -> (Document, Vec<Diagnostic>) {
+        (self.document, self.list)
+    }
+}
+
+/// The last key of a path, with its index if it has one.
+fn short(path: &str) -> &str {
+    if path.ends_with('"') {
+        return path;
+    }
+    path.rfind('.').map_or(path, |dot| &path[dot + 1..])
+}
+
+/// A list of words that stays readable: some of them, if many.
+fn list(words: &[&str]) -> String {
+    const MOST: usize = 12;
+    if words.len() <= MOST {
+        return words.join(", ");
+    }
+    format!(
+        "{}, and {} more",
+        words[..MOST].join(", "),
+        words.len() - MOST
+    )
+}
