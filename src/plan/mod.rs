@@ -1,0 +1,33 @@
+//! What to do, and why: `(desired, observed, memory) -> Plan`.
+//!
+//! Pure. The plan chooses every name, so that nothing flows from one step to
+//! the next when it is carried out, and every choice is tested without an
+//! engine. It prints as text, a line a step; tests compare that text.
+//!
+//! Start reading at `planner`; `replace` holds how one replica is made right,
+//! `command` when a one-shot runs, `needs` what must be there before, and
+//! `diff` with `reason` how a step says why.
+
+mod action;
+mod command;
+mod diff;
+mod estate;
+mod needs;
+mod planner;
+mod print;
+
+mod reason;
+mod replace;
+mod select;
+mod teardown;
+#[cfg(test)]
+pub(crate) mod test_workspace;
+#[cfg(test)]
+mod tests;
+
+pub use action::{
+    Action, Blocked, Ignored, Launch, Plan, Sign, Step, StepId, StepSummary, Subject,
+};
+pub use command::completed_run;
+pub use planner::plan;
+pub use teardown::{Volumes, teardown};

@@ -1,0 +1,168 @@
+//! How a plan reads: a line a step, a word for each action, a digest of the whole.
+//!
+//! The text is what tests compare and what `cosmos plan` starts from, so it is
+//! the same for the same inputs, and never holds a value that may be secret.
+
+use std::fmt;
+
+use super::action::{Action, Plan, Sign, Step, StepSummary, Subject};
+use crate::workspace::fingerprint;
+
+impl Plan {
+    /// Whether there is nothing to do and nothing in the way.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.blocked.is_empty()
+    }
+
+    /// How many steps change something: all but the waits.
+    pub fn writes(&self) -> usize {
+        let is_write = |step: &&Step| !matches!(step.action, Action::Await { .. });
+        self.steps.iter().filter(is_write).count()
+    }
+
+    /// What people and the wire see of the steps.
+    pub fn summaries(&self) -> Vec<StepSummary> {
+        self.steps.iter().map(Step::summary).collect()
+    }
+
+    /// Stands for everything the plan would do: two plans with one digest do
+    /// the same. Reasons are left out, since moving a line of the file changes
+    /// a reason and nothing else.
+    pub fn digest(&self) -> String {
+        let steps: Vec<_> = self
+            .steps
+            .iter()
+            .map(|step| (step.id, &step.needs, &step.subject, &step.action))
+            .collect();
+        fingerprint::digest(&steps)
+    }
+}
+
+impl Step {
+    /// What people and the wire see of it.
+    pub fn summary(&self) -> StepSummary {
+        StepSummary {
+            id: self.id,
+            needs: self.needs.clone(),
+            subject: self.subject.clone(),
+            action: self.action.to_string(),
+            sign: self.action.sign(),
+            reason: self.reason.clone(),
+        }
+    }
+}
+
+impl Action {
+    /// How it reads in a plan tree.
+    pub fn sign(&self) -> Sign {
+        match self {
+            Self::PullImage { .. }
+            | Self::BuildImage { .. }
+            | Self::CreateNetwork { .. }
+            | Self::CreateVolume { .. }
+            | Self::Create(_)
+            | Self::Launch(_) => Sign::Add,
+            Self::RemoveNetwork { .. } | Self::RemoveVolume { .. } | Self::Remove { .. } => {
+                Sign::Remove
+            }
+            Self::ConnectNetwork { .. }
+            | Self::Start { .. }
+            | Self::Restart { .. }
+            | Self::Stop { .. }
+            | Self::Rename { .. }
+            | Self::Update { .. } => Sign::Change,
+            Self::Await { .. } => Sign::Wait,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PullImage { image } => write!(f, "pull {image}"),
+            Self::BuildImage { image } => write!(f, "build {image}"),
+            Self::CreateNetwork { network, .. } => write!(f, "create network {}", network.name),
+            Self::RemoveNetwork { network } => write!(f, "remove network {network}"),
+            Self::ConnectNetwork {
+                container, network, ..
+            } => write!(f, "connect {container} to {network}"),
+            Self::CreateVolume { volume, .. } => write!(f, "create volume {volume}"),
+            Self::RemoveVolume { volume } => write!(f, "remove volume {volume}"),
+            Self::Create(launch) => write!(f, "create {}", launch.name),
+            Self::Launch(launch) => write!(f, "launch {}", launch.name),
+            Self::Start { container } => write!(f, "start {container}"),
+            Self::Restart { container, .. } => write!(f, "restart {container}"),
+            Self::Stop { container, .. } => write!(f, "stop {container}"),
+            Self::Remove { container } => write!(f, "remove {container}"),
+            Self::Rename { from, to } => write!(f, "rename {from} to {to}"),
+            Self::Update { container, .. } => write!(f, "update {container}"),
+            Self::Await {
+                containers,
+                condition,
+                ..
+            } => {
+                f.write_str("wait for")?;
+                for container in containers {
+                    write!(f, " {container}")?;
+                }
+                write!(f, ": {condition}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(name) => write!(f, "{name}"),
+            Self::Command(name) => write!(f, "{name}"),
+            Self::Image(image) => write!(f, "{image}"),
+            Self::Network(network) => write!(f, "{network}"),
+            Self::Volume(volume) => write!(f, "{volume}"),
+            Self::Orphan(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows: Vec<[String; 3]> = self
+            .steps
+            .iter()
+            .map(|step| [step.id.to_string(), step.action.to_string(), after(step)])
+            .collect();
+        let width = |column: usize| {
+            let longest = rows.iter().map(|row| row[column].chars().count()).max();
+            longest.unwrap_or(0)
+        };
+        let (ids, actions, needs) = (width(0), width(1), width(2));
+        // A plan in which nothing waits for anything needs no such column.
+        let gap = if needs == 0 { "" } else { "  " };
+        for ([id, action, after], step) in rows.iter().zip(&self.steps) {
+            let reason = &step.reason;
+            writeln!(
+                f,
+                "{id:ids$} {action:actions$}{gap}{after:needs$}  {reason}"
+            )?;
+        }
+        for blocked in &self.blocked {
+            writeln!(f, "blocked {}: {}", blocked.subject, blocked.why)?;
+            if let Some(hint) = &blocked.hint {
+                writeln!(f, "   hint: {hint}")?;
+            }
+        }
+        for ignored in &self.ignored {
+            writeln!(f, "ignored {}: {}", ignored.container, ignored.why)?;
+        }
+        Ok(())
+    }
+}
+
+/// `after 1 4`, or nothing for a step that can go at once.
+fn after(step: &Step) -> String {
+    if step.needs.is_empty() {
+        return String::new();
+    }
+    let needs: Vec<_> = step.needs.iter().map(|need| need.0.to_string()).collect();
+    format!("after {}", needs.join(" "))
+}

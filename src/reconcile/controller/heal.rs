@@ -1,0 +1,475 @@
+//! Healing: nobody at the keyboard, and yet it stays true.
+//!
+//! The wake-ups are the engine's events, the probes' results and a resync.
+//! A container that ends is started again after a pause that doubles; one that
+//! lived long enough starts over with the first pause. Commands are not healed:
+//! they run when a person says so.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use futures_util::StreamExt as _;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{Controller, Look, count};
+use crate::{
+    plan::{Action, Plan, Subject, plan},
+    reconcile::{engine::Change, event::Problem},
+    workspace::{
+        ContainerName, ContainerState, Observed, ObservedContainer, RestartPolicy, Workspace,
+    },
+};
+
+/// The first pause before a container that ended is started again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A container that lived this long did not crash at its start.
+const LONG_ENOUGH: Duration = Duration::from_secs(10);
+/// Without an event, everything is looked at again: events can be lost.
+const RESYNC: Duration = Duration::from_secs(30);
+/// For the engine to finish removing a container. What is done to it meanwhile
+/// makes that fail; the event of its end comes before this in any case but a fault.
+const REMOVED_IN: Duration = Duration::from_secs(2);
+/// What could not be done is tried again after this, doubling.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+
+/// How a container that keeps ending is doing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Crash {
+    /// Starts since it last lived long enough.
+    pub(super) restarts: u32,
+    /// When it may be started again.
+    pub(super) next_try: Instant,
+    /// When it was last seen running.
+    alive_since: Option<Instant>,
+}
+
+impl Crash {
+    fn pause(restarts: u32) -> Duration {
+        FIRST_PAUSE
+            .saturating_mul(1 << restarts.min(16))
+            .min(LONGEST_PAUSE)
+    }
+}
+
+/// Something of a workspace that could not be healed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retry {
+    failures: u32,
+    next_try: Instant,
+}
+
+impl Retry {
+    /// Doubling from a second to the resync, which tries everything again anyway.
+    fn pause(failures: u32) -> Duration {
+        FIRST_RETRY
+            .saturating_mul(1 << failures.min(16))
+            .min(RESYNC)
+    }
+}
+
+impl Controller {
+    /// Follows the engine and heals for as long as the server lives.
+    pub async fn run(self: Arc<Self>) {
+        let listener = tokio::spawn(Arc::clone(&self).listen());
+        let (mut world, mut probes) = (self.world.subscribe(), self.probes.changed());
+        let mut failures = 0_u32;
+        loop {
+            world.mark_unchanged();
+            probes.mark_unchanged();
+            let healed = self.heal_all().await;
+            failures = if healed.is_err() { failures + 1 } else { 0 };
+            let pause = match healed {
+                Ok(next_try) => next_try.unwrap_or_else(|| Instant::now() + RESYNC),
+                Err(problem) => {
+                    tracing::warn!(
+                        code = problem.code,
+                        problem = problem.message,
+                        "healing failed"
+                    );
+                    Instant::now() + Retry::pause(failures)
+                }
+            };
+            // Every arm is cancel-safe: all of it is looked at again anyway.
+            tokio::select! {
+                _ = world.changed() => {}
+                _ = probes.changed() => {}
+                () = sleep_until(pause) => {}
+            }
+            if listener.is_finished() {
+                return;
+            }
+        }
+    }
+
+    /// Turns the engine's hints into wake-ups, and asks again when they end.
+    async fn listen(self: Arc<Self>) {
+        let mut failures = 0_u32;
+        loop {
+            let mut changes = self.engine.changes();
+            while let Some(change) = changes.next().await {
+                if change == Change::Connected {
+                    failures = 0;
+                }
+                if self.concerns_us(&change) {
+                    self.world.send_modify(|version| *version += 1);
+                }
+            }
+            failures += 1;
+            sleep(
+                FIRST_PAUSE
+                    .saturating_mul(1 << failures.min(10))
+                    .min(LONGEST_PAUSE),
+            )
+            .await;
+        }
+    }
+
+    /// Whether a change can be one for us: others' containers come and go on the
+    /// same engine, and each look costs it a call for every container of ours.
+    fn concerns_us(&self, change: &Change) -> bool {
+        let look = self.looked.borrow();
+        match change {
+            Change::Connected | Change::Other => true,
+            Change::Container {
+                id, name, is_ours, ..
+            } => {
+                // What had or has a name of ours stands in the way, or did.
+                let seen = look.observed.containers.iter().find(|one| one.id == *id);
+                *is_ours
+                    || seen.is_some_and(|one| one.owner.is_some() || is_wanted(&look, &one.name))
+                    || name.as_ref().is_some_and(|name| is_wanted(&look, name))
+            }
+            Change::Network { name } => {
+                let mut networks = look.observed.networks.iter();
+                let mut workspaces = look.workspaces.iter();
+                networks.any(|network| network.managed && network.name == *name)
+                    || workspaces.any(|workspace| workspace.network.name == *name)
+            }
+        }
+    }
+
+    /// Heals every workspace that nobody is working on; when to look again.
+    async fn heal_all(&self) -> Result<Option<Instant>, Problem> {
+        let look = self.look().await.map_err(|error| Problem::from(&error))?;
+        let mut next_try = None;
+        for workspace in &look.workspaces {
+            next_try = earlier(next_try, self.heal(workspace).await?);
+        }
+        Ok(next_try)
+    }
+
+    /// Heals one workspace; when something of it may be tried again. What fails
+    /// waits by itself: the rest goes on.
+    async fn heal(&self, desired: &Workspace) -> Result<Option<Instant>, Problem> {
+        let key = desired.identity.key();
+        let turn = self.turn(&key);
+        // Whoever has the turn wakes us when done.
+        let Ok(_turn) = turn.lock.try_lock() else {
+            return Ok(None);
+        };
+        let look = self.look().await.map_err(|error| Problem::from(&error))?;
+        let Some(desired) = self.desired_of(&key) else {
+            return Ok(None);
+        };
+        let memory = self
+            .store
+            .memory(&key)
+            .map_err(|error| Problem::from(&error))?;
+
+        let mut plan = plan(&desired, &look.observed, &memory);
+        let waiting = self.leave_out_failing(&key, &mut plan);
+        let next_try = earlier(waiting, self.postpone(&desired, &look.observed, &mut plan));
+        if plan.writes() == 0 {
+            return Ok(next_try);
+        }
+        for step in plan.summaries() {
+            tracing::info!(
+                workspace = key,
+                action = step.action,
+                reason = step.reason,
+                "healing"
+            );
+        }
+        let subjects: HashMap<_, _> = plan
+            .steps
+            .iter()
+            .map(|step| (step.id, step.subject.clone()))
+            .collect();
+        let (sender, mut events) = mpsc::unbounded_channel();
+        // A wait for a service that is never ready must not keep a person waiting.
+        let gives_way = turn.wanted.notified();
+        self.carry_out_until(&desired, plan, &sender, gives_way)
+            .await?;
+        drop(sender);
+        let mut failed = None;
+        while let Some(event) = events.recv().await {
+            if let super::Event::StepFailed { step, problem } = event
+                && let Some(subject) = subjects.get(&step)
+            {
+                tracing::warn!(workspace = key, problem = problem.message, "a step failed");
+                failed = earlier(failed, Some(self.note_failure(&key, subject)));
+            }
+        }
+        Ok(earlier(next_try, failed))
+    }
+
+    /// Takes out of the plan what failed and waits for its next try; when that is.
+    fn leave_out_failing(&self, key: &str, plan: &mut Plan) -> Option<Instant> {
+        let now = Instant::now();
+        let retries = self.lock_retries();
+        let mut next_try = None;
+        plan.retain(|step| {
+            let retry = retries.get(&(key.to_owned(), step.subject.clone()));
+            let Some(retry) = retry.filter(|retry| retry.next_try > now) else {
+                return true;
+            };
+            next_try = earlier(next_try, Some(retry.next_try));
+            false
+        });
+        next_try
+    }
+
+    fn note_failure(&self, key: &str, subject: &Subject) -> Instant {
+        let now = Instant::now();
+        let mut retries = self.lock_retries();
+        let retry = retries
+            .entry((key.to_owned(), subject.clone()))
+            .or_insert(Retry {
+                failures: 0,
+                next_try: now,
+            });
+        if now.duration_since(retry.next_try) > LONG_ENOUGH {
+            // It went well for a while.
+            retry.failures = 0;
+        }
+        retry.next_try = now + Retry::pause(retry.failures);
+        retry.failures += 1;
+        retry.next_try
+    }
+
+    /// Forgets what failed in a workspace: a person wants it tried now.
+    pub(super) fn forget_failures(&self, key: &str) {
+        self.lock_retries()
+            .retain(|(failed_in, _), _| failed_in != key);
+    }
+
+    fn lock_retries(&self) -> std::sync::MutexGuard<'_, HashMap<(String, Subject), Retry>> {
+        self.retries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes out of the plan what healing must not do, or not yet: commands, and
+    /// starts of containers whose policy or pause says no.
+    fn postpone(
+        &self,
+        desired: &Workspace,
+        observed: &Observed,
+        plan: &mut Plan,
+    ) -> Option<Instant> {
+        let now = Instant::now();
+        let (dying, mut next_try) = self.dying(desired, observed, now);
+        let mut crashes = self.lock_crashes();
+        forget_healthy(&mut crashes, observed, now);
+        plan.retain(|step| {
+            let Subject::Service(service) = &step.subject else {
+                return !matches!(step.subject, Subject::Command(_))
+                    && !matches!(step.action, Action::BuildImage { .. });
+            };
+            if dying.contains(service.as_str()) {
+                return false;
+            }
+            let Action::Start { container } = &step.action else {
+                return true;
+            };
+            let Some(ContainerState::Exited { code, .. }) = observed
+                .container(container)
+                .map(|container| container.state)
+            else {
+                return true;
+            };
+            let policy = desired.services.get(service).map(|service| service.restart);
+            match policy {
+                Some(RestartPolicy::Never) => return false,
+                Some(RestartPolicy::OnFailure) if code == 0 => return false,
+                _ => {}
+            }
+            let crash = crashes.entry(container.clone()).or_insert_with(|| Crash {
+                restarts: 0,
+                next_try: now + FIRST_PAUSE,
+                alive_since: None,
+            });
+            if let Some(since) = crash.alive_since.take() {
+                // It ran since the last try, and ended again. Nobody may have looked
+                // while it was alive for long enough.
+                if now.duration_since(since) >= LONG_ENOUGH {
+                    crash.restarts = 0;
+                }
+                crash.next_try = now + Crash::pause(crash.restarts);
+            }
+            if crash.next_try > now {
+                next_try =
+                    Some(next_try.map_or(crash.next_try, |at: Instant| at.min(crash.next_try)));
+                return false;
+            }
+            crash.restarts += 1;
+            crash.alive_since = Some(now);
+            true
+        });
+        next_try
+    }
+
+    /// The services with a container that the engine is removing, and when that
+    /// has taken too long.
+    fn dying(
+        &self,
+        desired: &Workspace,
+        observed: &Observed,
+        now: Instant,
+    ) -> (HashSet<String>, Option<Instant>) {
+        let mut since = self.dying.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_dying = |one: &ObservedContainer| one.state == ContainerState::Dead;
+        since.retain(|id, _| {
+            let mut containers = observed.containers.iter();
+            containers.any(|one| one.id == *id && is_dying(one))
+        });
+        let (mut services, mut next_try) = (HashSet::new(), None);
+        let key = desired.identity.key();
+        for (container, owner) in observed.owned_by(&key).filter(|(one, _)| is_dying(one)) {
+            let until = *since.entry(container.id.clone()).or_insert(now) + REMOVED_IN;
+            if until > now {
+                services.extend(owner.name.clone());
+                next_try = Some(next_try.map_or(until, |at: Instant| at.min(until)));
+            }
+        }
+        (services, next_try)
+    }
+
+    /// Restarts of a container since it last lived long enough, and when it is tried next.
+    pub(super) fn crash_of(&self, container: &ContainerName) -> Option<Crash> {
+        self.lock_crashes().get(container).copied()
+    }
+
+    pub(super) fn forget_crashes(&self, containers: &[ContainerName]) {
+        let mut crashes = self.lock_crashes();
+        for container in containers {
+            crashes.remove(container);
+        }
+    }
+
+    fn lock_crashes(&self) -> std::sync::MutexGuard<'_, HashMap<ContainerName, Crash>> {
+        self.crashes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn earlier(left: Option<Instant>, right: Option<Instant>) -> Option<Instant> {
+    [left, right].into_iter().flatten().min()
+}
+
+/// Whether a container of some workspace should have this name.
+fn is_wanted(look: &Look, name: &ContainerName) -> bool {
+    look.workspaces.iter().any(|workspace| {
+        let mut services = workspace.services.iter();
+        services.any(|(service, declared)| {
+            let mut replicas = 1..=declared.replicas;
+            replicas.any(|replica| workspace.identity.container(service, replica) == *name)
+        })
+    })
+}
+
+/// Forgets the crashes of containers that have lived long enough, or are gone.
+fn forget_healthy(crashes: &mut HashMap<ContainerName, Crash>, observed: &Observed, now: Instant) {
+    crashes.retain(|name, crash| match observed.container(name) {
+        None => false,
+        Some(container) if container.is_running() => crash
+            .alive_since
+            .is_none_or(|since| now.duration_since(since) < LONG_ENOUGH),
+        Some(_) => true,
+    });
+}
+
+/// How a crash loop reads in `status`.
+pub(super) fn crash_note(crash: Crash) -> Option<String> {
+    let left = crash.next_try.saturating_duration_since(Instant::now());
+    (crash.restarts > 1 && !left.is_zero())
+        .then(|| format!("crash loop, next try in {} s", count(0..left.as_secs() + 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        plan::test_workspace::{name, service, shop},
+        reconcile::controller::tests::Bench,
+        workspace::ContainerState,
+    };
+
+    fn crash(bench: &Bench) {
+        bench.engine.edit(|observed| {
+            observed.containers[0].state = ContainerState::Exited {
+                code: 1,
+                at: std::time::SystemTime::UNIX_EPOCH,
+                out_of_memory: false,
+            };
+        });
+    }
+
+    /// Heals until the container runs again; how long that took.
+    async fn healed_in(bench: &Bench) -> Duration {
+        let began = Instant::now();
+        while !bench.container("shop-web-1").is_running() {
+            if let Some(at) = bench.controller.heal_all().await.unwrap() {
+                sleep_until(at).await;
+            }
+        }
+        began.elapsed()
+    }
+
+    async fn up() -> Bench {
+        let bench = Bench::empty();
+        bench.apply(&shop().with("web", service("node:20"))).await;
+        bench
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pause_before_a_container_is_started_again_doubles() {
+        let bench = up().await;
+        let mut pauses = Vec::new();
+        for _ in 0..4 {
+            crash(&bench);
+            pauses.push(healed_in(&bench).await.as_millis());
+        }
+        assert_eq!(pauses, [100, 200, 400, 800]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_container_that_lived_long_enough_starts_over_though_nobody_looked() {
+        let bench = up().await;
+        for _ in 0..4 {
+            crash(&bench);
+            healed_in(&bench).await;
+        }
+        sleep(LONG_ENOUGH).await;
+        crash(&bench);
+        assert_eq!(healed_in(&bench).await, FIRST_PAUSE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_failed_is_not_run_again_by_healing() {
+        let bench = Bench::empty();
+        let migrate = name("shop-migrate");
+        bench.engine.exit_with(&migrate, 1);
+        let desired = shop().with_command("migrate", "api:1", "v1");
+        let outcome = bench.apply(&desired).await;
+        assert_eq!(outcome.failed, 1);
+        let calls = bench.engine.calls();
+        bench.controller.heal_all().await.unwrap();
+        assert_eq!(bench.engine.calls(), calls);
+    }
+}

@@ -1,0 +1,430 @@
+//! Imperative orders: stop, start, restart, release, remove.
+//!
+//! An order about a declared service is recorded as an override before anything
+//! is done, and honoured by every later reconcile. An order about any other
+//! container of ours is just carried out.
+
+use tokio::sync::mpsc;
+
+use super::{Controller, Event, RunCommand, not_up};
+use crate::{
+    plan::{Action, Launch, plan},
+    reconcile::{
+        adhoc::{self, random_word},
+        engine::Done,
+        event::Problem,
+    },
+    store::now_millis,
+    workspace::{
+        Aspect, CommandKind, ContainerId, ContainerName, Fingerprint, Hold, Kind,
+        ObservedContainer, Override, Owner, RunState, ServiceName, Workspace,
+    },
+};
+
+/// What can be ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Let it run.
+    Start,
+    /// Stop it, and hold it stopped if it is a service.
+    Stop,
+    /// Stop it and start it again.
+    Restart,
+    /// Forget the hold on a service.
+    Release,
+    /// Remove an ad-hoc container.
+    Remove,
+}
+
+/// What an order did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Obeyed {
+    /// The service, if it was one.
+    pub service: Option<String>,
+    /// The containers, by name.
+    pub containers: Vec<String>,
+    /// A sentence worth showing: an override that was recorded or released.
+    pub note: Option<String>,
+}
+
+/// What a reference means.
+#[derive(Debug, Clone)]
+pub enum Meant {
+    /// A declared service.
+    Service {
+        /// The workspace's key.
+        key: String,
+        /// The service.
+        name: ServiceName,
+    },
+    /// One container of ours.
+    Container(Box<ObservedContainer>),
+}
+
+impl Controller {
+    /// Finds out what a person means: a service of the workspace they are in, a
+    /// service of the only workspace that has one of this name, or a container.
+    ///
+    /// # Errors
+    /// If nothing is meant, or more than one thing.
+    pub async fn meant(&self, reference: &str, workspace: Option<&str>) -> Result<Meant, Problem> {
+        if let Some((key, name)) = self.service_called(reference, workspace)? {
+            return Ok(Meant::Service { key, name });
+        }
+        let look = self.look().await.map_err(|error| Problem::from(&error))?;
+        let mut ours = Vec::new();
+        for container in &look.observed.containers {
+            let is_ours = match container.owner.as_ref().map(|owner| owner.kind) {
+                None | Some(Kind::Proxy) => false,
+                // Labels can be copied: only the store knows these.
+                Some(Kind::Adhoc) => self
+                    .store
+                    .owns_adhoc(&container.id)
+                    .map_err(|error| Problem::from(&error))?,
+                Some(Kind::Service | Kind::Command) => true,
+            };
+            if is_ours {
+                ours.push(container);
+            }
+        }
+        let container = adhoc::find(ours.into_iter(), reference)?;
+        // A replica stands for its service: an order about one of several would be
+        // undone by the next reconcile.
+        if let Some(owner) = &container.owner
+            && owner.kind == Kind::Service
+            && let (Some(key), Some(name)) = (&owner.workspace, &owner.name)
+            && let Some(desired) = self.desired_of(key)
+            && let Some((name, _)) = desired.services.get_key_value(name.as_str())
+        {
+            return Ok(Meant::Service {
+                key: key.clone(),
+                name: name.clone(),
+            });
+        }
+        Ok(Meant::Container(Box::new(container.clone())))
+    }
+
+    fn service_called(
+        &self,
+        reference: &str,
+        workspace: Option<&str>,
+    ) -> Result<Option<(String, ServiceName)>, Problem> {
+        let desired = self.lock_desired();
+        let service_in = |key: &str, workspace: &Workspace| {
+            workspace
+                .services
+                .get_key_value(reference)
+                .map(|(name, _)| (key.to_owned(), name.clone()))
+        };
+        if let Some((key, here)) = workspace.and_then(|key| desired.get_key_value(key))
+            && let Some(found) = service_in(key, here)
+        {
+            return Ok(Some(found));
+        }
+        let mut found: Vec<_> = desired
+            .iter()
+            .filter_map(|(key, there)| service_in(key, there))
+            .collect();
+        if found.len() > 1 {
+            let keys: Vec<_> = found.iter().map(|(key, _)| format!("`{key}`")).collect();
+            return Err(Problem::new(
+                "ambiguous",
+                format!("{} have a service `{reference}`", keys.join(" and ")),
+            )
+            .hinted("give the order in the project's folder, or name the container"));
+        }
+        Ok(found.pop())
+    }
+
+    /// Carries out an order.
+    ///
+    /// # Errors
+    /// If it makes no sense for what is meant, or was not done.
+    pub async fn order(
+        &self,
+        reference: &str,
+        order: Order,
+        workspace: Option<&str>,
+        by: &str,
+    ) -> Result<Obeyed, Problem> {
+        match self.meant(reference, workspace).await? {
+            Meant::Service { key, name } => self.order_service(&key, &name, order, by).await,
+            Meant::Container(container) => self.order_container(&container, order).await,
+        }
+    }
+
+    async fn order_container(
+        &self,
+        container: &ObservedContainer,
+        order: Order,
+    ) -> Result<Obeyed, Problem> {
+        let name = container.name.clone();
+        let grace = adhoc::STOP_GRACE;
+        let action = match order {
+            Order::Start => Action::Start { container: name },
+            Order::Stop => Action::Stop {
+                container: name,
+                grace,
+            },
+            Order::Restart => Action::Restart {
+                container: name,
+                grace,
+            },
+            Order::Remove => Action::Remove { container: name },
+            Order::Release => {
+                return Err(Problem::new(
+                    "invalid_request",
+                    format!("`{}` is no service: nothing holds it", container.name),
+                ));
+            }
+        };
+        self.engine
+            .perform(&action, &|_| ())
+            .await
+            .map_err(|error| Problem::of_action(&action, &error))?;
+        if order == Order::Remove {
+            self.store
+                .disown_adhoc(&container.id)
+                .map_err(|error| Problem::from(&error))?;
+        }
+        Ok(Obeyed {
+            service: None,
+            containers: vec![container.name.to_string()],
+            note: None,
+        })
+    }
+
+    async fn order_service(
+        &self,
+        key: &str,
+        service: &ServiceName,
+        order: Order,
+        by: &str,
+    ) -> Result<Obeyed, Problem> {
+        let turn = self.turn(key);
+        let _turn = turn.take(&self.world).await;
+        let declared = self
+            .store
+            .declared(key)
+            .map_err(|error| Problem::from(&error))?
+            .ok_or_else(|| not_up(key))?
+            .workspace;
+        let note = self.record(key, service, order, by, &declared)?;
+        self.desire(&declared)
+            .map_err(|error| Problem::from(&error))?;
+        let desired = self.desired_of(key).ok_or_else(|| not_up(key))?;
+        let replicas = desired
+            .services
+            .get(service)
+            .map_or(0, |service| service.replicas);
+        let containers: Vec<ContainerName> = (1..=replicas)
+            .map(|replica| desired.identity.container(service, replica))
+            .collect();
+        self.forget_crashes(&containers);
+        self.forget_failures(key);
+        if order == Order::Restart {
+            self.restart(&desired, service, &containers).await?;
+        }
+        self.reconcile(&desired).await?;
+        Ok(Obeyed {
+            service: Some(service.to_string()),
+            containers: containers.iter().map(ToString::to_string).collect(),
+            note,
+        })
+    }
+
+    /// Writes the override that an order means; what to tell of it.
+    fn record(
+        &self,
+        key: &str,
+        service: &ServiceName,
+        order: Order,
+        by: &str,
+        declared: &Workspace,
+    ) -> Result<Option<String>, Problem> {
+        let held = |hold| {
+            let order = Override {
+                hold,
+                by: by.to_owned(),
+                at: now_millis(),
+            };
+            self.store
+                .set_override(key, service, &order)
+                .map_err(|error| Problem::from(&error))
+        };
+        let is_off = declared
+            .services
+            .get(service)
+            .is_some_and(|service| service.run == RunState::Off);
+        match order {
+            Order::Stop => {
+                held(Hold::Stopped)?;
+                Ok(Some(format!(
+                    "service `{service}` is held stopped until `cosmos start {service}`"
+                )))
+            }
+            // A restart starts what is stopped, too, as it does with containers.
+            Order::Start | Order::Restart if is_off => {
+                held(Hold::Started)?;
+                Ok(Some(format!(
+                    "service `{service}` is off by its profile and is held started until `cosmos release {service}`"
+                )))
+            }
+            // What else was ordered stays: how many replicas there are.
+            Order::Start | Order::Restart => Ok(self
+                .store
+                .release(key, service, Aspect::Run)
+                .map_err(|error| Problem::from(&error))?
+                .then(|| format!("the hold on service `{service}` is released"))),
+            Order::Release => {
+                let released = self
+                    .store
+                    .release_service(key, service)
+                    .map_err(|error| Problem::from(&error))?;
+                Ok(Some(if released {
+                    format!("service `{service}` follows the config again")
+                } else {
+                    format!("nothing held service `{service}`")
+                }))
+            }
+            Order::Remove => Err(Problem::new(
+                "invalid_request",
+                format!("`{service}` is declared in the config"),
+            )
+            .hinted(format!(
+                "take it out of cosmos.toml, or hold it stopped: `cosmos stop {service}`"
+            ))),
+        }
+    }
+
+    async fn restart(
+        &self,
+        desired: &Workspace,
+        service: &ServiceName,
+        containers: &[ContainerName],
+    ) -> Result<(), Problem> {
+        let grace = desired
+            .services
+            .get(service)
+            .map_or(adhoc::STOP_GRACE, |service| service.container.stop_grace);
+        let observed = self
+            .engine
+            .observe()
+            .await
+            .map_err(|error| Problem::from(&error))?;
+        // Whoever else has the name by now is not ours to restart.
+        let is_ours = |name: &&ContainerName| {
+            observed
+                .container(name)
+                .and_then(|container| container.owner.as_ref())
+                .is_some_and(|owner| {
+                    owner.workspace == Some(desired.identity.key())
+                        && owner.folder.as_ref() == Some(&desired.identity.folder)
+                })
+        };
+        for container in containers.iter().filter(is_ours) {
+            let restart = Action::Restart {
+                container: container.clone(),
+                grace,
+            };
+            self.engine
+                .perform(&restart, &|_| ())
+                .await
+                .map_err(|error| Problem::of_action(&restart, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Plans and executes for a workspace whose turn the caller has. The first
+    /// failure is the answer; the others are healed or told by `status`.
+    async fn reconcile(&self, desired: &Workspace) -> Result<(), Problem> {
+        let look = self.look().await.map_err(|error| Problem::from(&error))?;
+        let memory = self
+            .store
+            .memory(&desired.identity.key())
+            .map_err(|error| Problem::from(&error))?;
+        let plan = plan(desired, &look.observed, &memory);
+        let (sender, mut events) = mpsc::unbounded_channel();
+        let outcome = self.carry_out(desired, plan, &sender).await?;
+        drop(sender);
+        if outcome.failed == 0 {
+            return Ok(());
+        }
+        while let Some(event) = events.recv().await {
+            if let Event::StepFailed { problem, .. } | Event::Blocked { problem, .. } = event {
+                return Err(problem);
+            }
+        }
+        Err(Problem::new(
+            "failed",
+            "the order was recorded, but not everything could be done",
+        ))
+    }
+
+    /// Creates the container of a command, unstarted, so that its caller can attach first.
+    ///
+    /// # Errors
+    /// If there is no such command, or the engine refuses.
+    pub async fn create_command(
+        &self,
+        key: &str,
+        command: &str,
+        run: RunCommand,
+    ) -> Result<(ContainerId, ContainerName), Problem> {
+        let desired = self.desired_of(key).ok_or_else(|| not_up(key))?;
+        let Some((name, declared)) = desired.commands.get_key_value(command) else {
+            return Err(Problem::new(
+                "not_found",
+                format!("there is no command `{command}` in `{key}`"),
+            ));
+        };
+        let CommandKind::Container(container) = &declared.kind else {
+            return Err(Problem::new(
+                "invalid_request",
+                format!("command `{command}` runs in a service: exec it there"),
+            ));
+        };
+        let mut container = (**container).clone();
+        container.tty = run.tty;
+        container.stdin = run.stdin;
+        if let Some(words) = &mut container.command {
+            words.extend(run.args);
+        }
+        let canonical = desired.identity.command_container(name);
+        let unique = ContainerName::new(format!("{canonical}-run-{}", random_word(4)))
+            .map_err(|error| Problem::new("invalid_name", error.to_string()))?;
+        let create = Action::Create(Box::new(Launch {
+            name: unique.clone(),
+            owner: Owner {
+                // In nobody's plan: it goes when it has run. The workspace is where
+                // its secrets are looked up.
+                kind: Kind::Adhoc,
+                workspace: Some(desired.identity.key()),
+                folder: Some(desired.identity.folder.clone()),
+                name: Some(name.to_string()),
+                replica: 1,
+                spec: Fingerprint::of_container(&container),
+                generation: random_word(4),
+            },
+            network: desired.network.name.clone(),
+            aliases: Vec::new(),
+            search: Some(desired.identity.domain()),
+            health: None,
+            remove_when_done: true,
+            container,
+        }));
+        match self.engine.perform(&create, &|_| ()).await {
+            Ok(Done::Created(id)) => {
+                self.store
+                    .own_adhoc(&id)
+                    .map_err(|error| Problem::from(&error))?;
+                Ok((id, unique))
+            }
+            Ok(Done::Done) => Err(Problem::new(
+                "failed",
+                "the engine created a container without an id",
+            )),
+            Err(error) => Err(Problem::of_action(&create, &error)),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! The controller on an engine that is one value.
+
+use super::*;
+use crate::{
+    plan::test_workspace::{name, service, shop},
+    reconcile::fake::{FakeEngine, Fault},
+    workspace::{Hold, ObservedContainer, Override, ServiceName},
+};
+
+/// A controller, and the engine under it.
+pub(super) struct Bench {
+    pub(super) engine: Arc<FakeEngine>,
+    pub(super) store: Arc<Store>,
+    pub(super) controller: Arc<Controller>,
+}
+
+impl Bench {
+    pub(super) fn empty() -> Self {
+        Self::with(Observed::default())
+    }
+
+    pub(super) fn with(observed: Observed) -> Self {
+        let engine = Arc::new(FakeEngine::new(observed));
+        let store = Arc::new(Store::in_memory().unwrap());
+        let controller =
+            Controller::new(engine.clone(), engine.clone(), Arc::clone(&store)).unwrap();
+        Self {
+            engine,
+            store,
+            controller: Arc::new(controller),
+        }
+    }
+
+    pub(super) async fn apply(&self, workspace: &Workspace) -> Outcome {
+        self.wish(wish(workspace)).await.unwrap()
+    }
+
+    async fn wish(&self, wish: Wish) -> Result<Outcome, Problem> {
+        let (sender, events) = mpsc::unbounded_channel();
+        self.controller.apply(wish, &sender).await?;
+        drop(sender);
+        Ok(outcome(events).await)
+    }
+
+    async fn down(&self) -> Result<Outcome, Problem> {
+        let (sender, events) = mpsc::unbounded_channel();
+        self.controller
+            .down("shop", "/src/shop", Volumes::Keep, &sender)
+            .await?;
+        drop(sender);
+        Ok(outcome(events).await)
+    }
+
+    async fn order(&self, service: &str, order: Order) -> Result<Obeyed, Problem> {
+        let by = format!("cosmos {order:?} {service}").to_lowercase();
+        self.controller
+            .order(service, order, Some("shop"), &by)
+            .await
+    }
+
+    /// The calls since the last time, as a plan prints them.
+    fn calls_since(&self, count: usize) -> Vec<String> {
+        self.engine.calls().split_off(count)
+    }
+
+    pub(super) fn container(&self, container: &str) -> ObservedContainer {
+        self.engine
+            .observed()
+            .container(&name(container))
+            .unwrap()
+            .clone()
+    }
+}
+
+fn wish(workspace: &Workspace) -> Wish {
+    Wish {
+        workspace: workspace.clone(),
+        secrets: BTreeMap::new(),
+        expect: None,
+        no_wait: false,
+        only: Vec::new(),
+        release: false,
+    }
+}
+
+async fn outcome(mut events: mpsc::UnboundedReceiver<Event>) -> Outcome {
+    while let Some(event) = events.recv().await {
+        if let Event::Finished { outcome } = event {
+            return outcome;
+        }
+    }
+    panic!("it did not finish");
+}
+
+fn web() -> ServiceName {
+    "web".parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_second_apply_calls_nothing() {
+    let bench = Bench::empty();
+    let desired = shop()
+        .with_command("migrate", "api:1", "v1")
+        .with("web", service("node:20").replicas(2));
+    bench.apply(&desired).await;
+    let calls = bench.engine.calls().len();
+    let outcome = bench.apply(&desired).await;
+    assert_eq!(bench.calls_since(calls), Vec::<String>::new());
+    assert_eq!((outcome.succeeded, outcome.services), (0, 1));
+}
+
+#[tokio::test]
+async fn applies_at_once_make_one_container() {
+    let bench = Bench::empty();
+    let desired = shop().with("web", service("node:20"));
+    let (one, other) = tokio::join!(bench.apply(&desired), bench.apply(&desired));
+    assert_eq!((one.failed, other.failed), (0, 0));
+    assert_eq!(bench.engine.observed().containers.len(), 1);
+}
+
+#[tokio::test]
+async fn a_stop_holds_through_an_apply_until_a_start() {
+    let bench = Bench::empty();
+    let desired = shop().with("web", service("node:20"));
+    bench.apply(&desired).await;
+    bench.order("web", Order::Stop).await.unwrap();
+    bench.apply(&desired).await;
+    assert!(!bench.container("shop-web-1").is_running());
+
+    bench.order("web", Order::Start).await.unwrap();
+    assert!(bench.container("shop-web-1").is_running());
+}
+
+#[tokio::test]
+async fn a_restart_releases_a_stop() {
+    let bench = Bench::empty();
+    bench.apply(&shop().with("web", service("node:20"))).await;
+    bench.order("web", Order::Stop).await.unwrap();
+    bench.order("web", Order::Restart).await.unwrap();
+    assert!(bench.container("shop-web-1").is_running());
+    assert!(bench.store.overrides("shop").unwrap().0.is_empty());
+}
+
+#[tokio::test]
+async fn a_stop_and_a_start_keep_the_number_of_replicas() {
+    let bench = Bench::empty();
+    bench.apply(&shop().with("web", service("node:20"))).await;
+    let scaled = Override {
+        hold: Hold::Replicas(2),
+        by: "cosmos scale web=2".to_owned(),
+        at: 0,
+    };
+    bench.store.set_override("shop", &web(), &scaled).unwrap();
+    bench.order("web", Order::Stop).await.unwrap();
+    bench.order("web", Order::Start).await.unwrap();
+    assert!(bench.container("shop-web-2").is_running());
+}
+
+#[tokio::test]
+async fn a_restart_of_a_service_off_by_its_profile_holds_it_started() {
+    let bench = Bench::empty();
+    let mut off = service("node:20");
+    off.run = RunState::Off;
+    bench.apply(&shop().with("web", off)).await;
+    bench.order("web", Order::Start).await.unwrap();
+    bench.order("web", Order::Restart).await.unwrap();
+    assert!(bench.container("shop-web-1").is_running());
+}
+
+#[tokio::test]
+async fn an_apply_that_is_refused_releases_nothing() {
+    let bench = Bench::empty();
+    let desired = shop().with("web", service("node:20"));
+    bench.apply(&desired).await;
+    bench.order("web", Order::Stop).await.unwrap();
+    let refused = bench
+        .wish(Wish {
+            release: true,
+            expect: Some("another plan".to_owned()),
+            ..wish(&desired)
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code, "world_moved");
+    assert_eq!(bench.store.overrides("shop").unwrap().0.len(), 1);
+}
+
+#[tokio::test]
+async fn an_apply_with_release_forgets_every_hold() {
+    let bench = Bench::empty();
+    let desired = shop().with("web", service("node:20"));
+    bench.apply(&desired).await;
+    bench.order("web", Order::Stop).await.unwrap();
+    bench
+        .wish(Wish {
+            release: true,
+            ..wish(&desired)
+        })
+        .await
+        .unwrap();
+    assert!(bench.container("shop-web-1").is_running());
+    assert!(bench.store.overrides("shop").unwrap().0.is_empty());
+}
+
+#[tokio::test]
+async fn after_down_nothing_is_desired_and_nothing_is_there() {
+    let bench = Bench::empty();
+    bench.apply(&shop().with("web", service("node:20"))).await;
+    bench.down().await.unwrap();
+    assert!(bench.engine.observed().containers.is_empty());
+    assert!(bench.store.all_declared().unwrap().is_empty());
+    assert_eq!(
+        bench.controller.status("shop").await.unwrap_err().code,
+        "not_up"
+    );
+}
+
+#[tokio::test]
+async fn a_restart_leaves_a_stranger_with_the_same_name_alone() {
+    let bench = Bench::empty();
+    bench.apply(&shop().with("web", service("node:20"))).await;
+    bench
+        .engine
+        .edit(|observed| observed.containers[0].owner = None);
+    let calls = bench.engine.calls().len();
+    bench.order("web", Order::Restart).await.unwrap_err();
+    assert_eq!(bench.calls_since(calls), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_order_does_not_reach_a_stranger_with_copied_labels() {
+    let bench = Bench::empty();
+    bench.apply(&shop().with("web", service("node:20"))).await;
+    bench.engine.edit(|observed| {
+        let copy = &mut observed.containers[0];
+        copy.name = name("stranger");
+        if let Some(owner) = &mut copy.owner {
+            (owner.kind, owner.workspace) = (crate::workspace::Kind::Adhoc, None);
+        }
+    });
+    let refused = bench.order("stranger", Order::Stop).await.unwrap_err();
+    assert_eq!(refused.code, "not_found");
+    assert!(bench.container("stranger").is_running());
+}
+
+#[tokio::test]
+async fn a_workspace_that_could_not_be_taken_down_is_still_desired() {
+    let bench = Bench::empty();
+    bench.apply(&shop().with("web", service("node:20"))).await;
+    bench
+        .engine
+        .fail(bench.engine.calls().len(), Fault::CrashBefore);
+    let outcome = bench.down().await.unwrap();
+    assert!(outcome.failed > 0);
+    assert!(bench.controller.status("shop").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_look_that_was_overtaken_shows_the_later_one() {
+    let bench = Bench::empty();
+    bench.apply(&shop().with("web", service("node:20"))).await;
+    let later = bench.controller.look().await.unwrap();
+    // As if this one had begun before.
+    bench.controller.looks.store(0, Ordering::Relaxed);
+    bench.engine.edit(|observed| observed.containers.clear());
+    let overtaken = bench.controller.look().await.unwrap();
+    assert_eq!(overtaken.observed.containers, later.observed.containers);
+}
+
+#[test]
+fn a_wish_does_not_show_its_secrets() {
+    let secrets = BTreeMap::from([("key".parse().unwrap(), "Y2FuYXJ5".to_owned())]);
+    let shown = format!(
+        "{:?}",
+        Wish {
+            secrets,
+            ..wish(&shop())
+        }
+    );
+    assert!(
+        shown.contains("key") && !shown.contains("Y2FuYXJ5"),
+        "{shown}"
+    );
+}

@@ -1,0 +1,265 @@
+//! The port to whatever runs containers: three verbs, owned by us, who call them.
+//!
+//! An engine observes, performs one action, and hints at changes. It decides
+//! nothing: an action that needs a choice belongs in [`crate::plan`].
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{future::BoxFuture, stream::BoxStream};
+
+use crate::{
+    plan::Action,
+    workspace::{ContainerId, ContainerName, NetworkName, Observed},
+};
+
+/// What runs containers.
+pub trait Engine: Send + Sync + 'static {
+    /// Looks at everything, once.
+    fn observe(&self) -> BoxFuture<'_, Result<Observed, EngineError>>;
+
+    /// Carries out one action. Done already is success: a container that runs
+    /// is started, one that is gone is removed.
+    ///
+    /// [`Action::Await`] and [`Action::BuildImage`] are not the engine's and are refused.
+    fn perform<'a>(
+        &'a self,
+        action: &'a Action,
+        progress: &'a (dyn Fn(Progress) + Send + Sync),
+    ) -> BoxFuture<'a, Result<Done, EngineError>>;
+
+    /// Hints that something may have changed. Never the truth: look again. The
+    /// stream ends when the engine goes away; whoever reads it asks again.
+    fn changes(&self) -> BoxStream<'static, Change>;
+}
+
+/// Reading what containers say: beside [`Engine`], since no plan needs it.
+pub trait Console: Send + Sync + 'static {
+    /// The output of a container.
+    fn logs(
+        &self,
+        container: &str,
+        options: LogOptions,
+    ) -> BoxStream<'static, Result<LogChunk, EngineError>>;
+
+    /// The exit code, once the container has ended.
+    fn wait<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<i64, EngineError>>;
+
+    /// Runs a command in a container to its end; its exit code and output.
+    fn exec<'a>(
+        &'a self,
+        container: &'a str,
+        command: &'a [String],
+    ) -> BoxFuture<'a, Result<(i64, Vec<LogChunk>), EngineError>>;
+
+    /// Takes logins at registries, for later pulls. They are kept in memory only.
+    fn log_in(&self, logins: Vec<Login>);
+
+    /// Builds an image from a context that arrives as a tar stream.
+    fn build<'a>(
+        &'a self,
+        build: ImageBuild,
+        context: BoxStream<'static, Result<Bytes, std::io::Error>>,
+        progress: &'a (dyn Fn(Progress) + Send + Sync),
+    ) -> BoxFuture<'a, Result<(), EngineError>>;
+}
+
+/// A login at a registry.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The registry.
+    pub host: String,
+    /// The user.
+    pub username: String,
+    /// The password or token.
+    pub password: String,
+}
+
+/// What to build an image from, beside the context.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ImageBuild {
+    /// The tag the image gets.
+    pub tag: String,
+    /// The Dockerfile, relative to the context.
+    pub dockerfile: String,
+    /// The stage, if not the last.
+    pub target: Option<String>,
+    /// Build arguments.
+    pub args: indexmap::IndexMap<String, String>,
+}
+
+/// Which lines of a container's output.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct LogOptions {
+    /// Go on as more is written.
+    pub follow: bool,
+    /// Only so many lines from the end.
+    pub tail: Option<u64>,
+    /// Not before this second since the epoch.
+    pub since: Option<i64>,
+    /// Each line behind its time.
+    pub timestamps: bool,
+}
+
+/// Some bytes that a container wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogChunk {
+    /// To its standard output, or to its terminal.
+    Out(Bytes),
+    /// To its standard error.
+    Err(Bytes),
+}
+
+/// What an action left behind that its caller may want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Done {
+    /// Nothing more to say.
+    Done,
+    /// A container was made.
+    Created(ContainerId),
+}
+
+/// How far a long action is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", tag = "progress")]
+pub enum Progress {
+    /// Bytes of one layer of a pull.
+    Layer {
+        /// The layer's id.
+        id: String,
+        /// What is happening to it.
+        status: String,
+        /// Bytes so far.
+        current: u64,
+        /// Bytes in all, 0 while unknown.
+        total: u64,
+    },
+    /// A line of output of a build.
+    Line {
+        /// The line.
+        text: String,
+    },
+}
+
+/// Who sends requests to containers.
+pub trait Traffic: Send + Sync + 'static {
+    /// Returns once no request is sent to a container that [`Look`] does not
+    /// show as ready any more, and none is under way there. The latter is not
+    /// waited for longer than this.
+    ///
+    /// [`Look`]: super::controller::Look
+    fn left<'a>(&'a self, container: &'a ContainerId, patience: Duration) -> BoxFuture<'a, ()>;
+}
+
+/// A hint that something may have changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The stream is open: everything before this moment may have been missed.
+    Connected,
+    /// Something happened to a container.
+    Container {
+        /// Which.
+        id: ContainerId,
+        /// Its name.
+        name: Option<ContainerName>,
+        /// The engine's word for it, in Docker's spelling: `die`, `start`, `rename`.
+        what: String,
+        /// Its labels say that it is ours.
+        is_ours: bool,
+    },
+    /// Something happened to a network, or to who is in it.
+    Network {
+        /// Which.
+        name: NetworkName,
+    },
+    /// Something happened to a volume or image.
+    Other,
+}
+
+/// Why an engine did not do as told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// Nothing answers.
+    #[error("the container engine at {endpoint} does not answer: {cause}")]
+    Unreachable {
+        /// Where it was looked for.
+        endpoint: String,
+        /// The system's words.
+        cause: String,
+    },
+    /// Its socket may not be used.
+    #[error("no permission to use the container engine at {endpoint}")]
+    Denied {
+        /// Where.
+        endpoint: String,
+    },
+    /// It has no such container, network or volume.
+    #[error("{what}")]
+    NotFound {
+        /// The engine's words.
+        what: String,
+    },
+    /// The image is nowhere.
+    #[error("image `{image}` was not found: {cause}")]
+    NoImage {
+        /// Which.
+        image: String,
+        /// The engine's or registry's words.
+        cause: String,
+    },
+    /// The image is not here, and could not be fetched.
+    #[error("image `{image}` could not be pulled: {cause}")]
+    Pull {
+        /// Which.
+        image: String,
+        /// The engine's or registry's words.
+        cause: String,
+    },
+    /// A name is taken, or something is in use.
+    #[error("{what}")]
+    Conflict {
+        /// The engine's words.
+        what: String,
+    },
+    /// A host port is held by something else.
+    #[error("host port {port} is already in use")]
+    PortTaken {
+        /// Which.
+        port: u16,
+    },
+    /// The command does not exist in the image, or cannot be run.
+    #[error("{cause}")]
+    CannotRun {
+        /// The engine's words, shortened to their point.
+        cause: String,
+        /// As a shell would say it: 127 not found, 126 not executable.
+        code: i64,
+    },
+    /// A build failed.
+    #[error("building `{tag}` failed: {cause}")]
+    Build {
+        /// The tag.
+        tag: String,
+        /// The engine's words.
+        cause: String,
+        /// The last lines of its output.
+        output: Vec<String>,
+    },
+    /// It took longer than this class of call may.
+    #[error("the engine did not finish `{call}` within {seconds} s")]
+    Deadline {
+        /// Which call.
+        call: &'static str,
+        /// Its limit.
+        seconds: u64,
+    },
+    /// Anything else it said no to.
+    #[error("the engine refused: {message}")]
+    Refused {
+        /// The HTTP status, 0 if there was none.
+        status: u16,
+        /// The engine's words.
+        message: String,
+    },
+}

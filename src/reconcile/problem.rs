@@ -1,0 +1,121 @@
+//! What an engine's refusal means to a person: a stable code, a line, a next command.
+
+use super::{adhoc::AdhocError, engine::EngineError, event::Problem};
+use crate::{
+    plan::{Action, Blocked},
+    store::StoreError,
+};
+
+impl Problem {
+    /// Why `action` could not be carried out.
+    pub fn of_action(action: &Action, error: &EngineError) -> Self {
+        let problem = Self::from(error);
+        match (action, error) {
+            (Action::Launch(launch) | Action::Create(launch), EngineError::Conflict { .. }) => {
+                problem.hinted(format!(
+                    "see who has it: `docker ps -a --filter name={}`",
+                    launch.name
+                ))
+            }
+            (Action::RemoveVolume { volume }, EngineError::Conflict { .. }) => problem.hinted(
+                format!("see who uses it: `docker ps -a --filter volume={volume}`"),
+            ),
+            (Action::RemoveNetwork { network }, EngineError::Conflict { .. }) => problem.hinted(
+                format!("see who is in it: `docker ps -a --filter network={network}`"),
+            ),
+            _ => problem,
+        }
+    }
+}
+
+impl From<&EngineError> for Problem {
+    fn from(error: &EngineError) -> Self {
+        let problem = Self::new(code(error), error.to_string());
+        match error {
+            EngineError::Unreachable { .. } => {
+                problem.hinted(
+                "start it: `sudo systemctl start docker`, or say where it is: DOCKER_HOST=unix:///path/to/docker.sock",
+            )
+            }
+            EngineError::Denied { .. } => problem.hinted(
+                "join the group of the socket: `sudo usermod -aG docker $USER`, then log in again",
+            ),
+            EngineError::NoImage { image, .. } => problem.hinted(format!(
+                "check the name, or log in to its registry: `docker pull {image}`"
+            )),
+            EngineError::Pull { image, .. } => problem.hinted(format!(
+                "see whether its registry can be reached: `docker pull {image}`"
+            )),
+            EngineError::PortTaken { port } => problem.hinted(format!(
+                "free it, or publish another: `ss -ltnp 'sport = :{port}'` names its holder"
+            )),
+            EngineError::CannotRun { code: 127, .. } => {
+                problem.hinted("check `command` and `entrypoint`: the image has no such program")
+            }
+            EngineError::CannotRun { .. } => {
+                problem.hinted("check that `command` names a program that may be executed")
+            }
+            EngineError::Build { output, .. } => problem.with_output(output.clone()),
+            EngineError::Deadline { .. } => {
+                problem.hinted("the engine is slow or stuck: see whether `docker ps` answers")
+            }
+            EngineError::NotFound { .. }
+            | EngineError::Conflict { .. }
+            | EngineError::Refused { .. } => problem,
+        }
+    }
+}
+
+impl From<&Blocked> for Problem {
+    fn from(blocked: &Blocked) -> Self {
+        let problem = Self::new(blocked.code, &blocked.why);
+        match &blocked.hint {
+            Some(hint) => problem.hinted(hint),
+            None => problem,
+        }
+    }
+}
+
+impl From<&StoreError> for Problem {
+    fn from(error: &StoreError) -> Self {
+        if error.is_full() {
+            return Self::new(
+                "state_full",
+                "the volume with the state is full: the order was not taken",
+            )
+            .hinted("free some space on the engine's disk; what runs goes on running");
+        }
+        let mut message = error.to_string();
+        if let Some(cause) = std::error::Error::source(error) {
+            message = format!("{message}: {cause}");
+        }
+        Self::new("state_failed", message).hinted("`cosmos proxy logs` says more")
+    }
+}
+
+impl From<&AdhocError> for Problem {
+    fn from(error: &AdhocError) -> Self {
+        match error {
+            AdhocError::Engine(error) => Self::from(error),
+            AdhocError::Store(error) => Self::from(error),
+            AdhocError::Invalid(problem) => problem.clone(),
+        }
+    }
+}
+
+/// The stable word for each kind of refusal.
+fn code(error: &EngineError) -> &'static str {
+    match error {
+        EngineError::Unreachable { .. } => "engine_unreachable",
+        EngineError::Denied { .. } => "engine_denied",
+        EngineError::NotFound { .. } => "not_found",
+        EngineError::NoImage { .. } => "image_not_found",
+        EngineError::Pull { .. } => "pull_failed",
+        EngineError::Conflict { .. } => "conflict",
+        EngineError::PortTaken { .. } => "port_taken",
+        EngineError::CannotRun { .. } => "cannot_run",
+        EngineError::Build { .. } => "build_failed",
+        EngineError::Deadline { .. } => "engine_deadline",
+        EngineError::Refused { .. } => "engine_refused",
+    }
+}
