@@ -1,6 +1,7 @@
 //! Cosmos: declare containers in `cosmos.toml`, and keep them so.
 
 pub mod config;
+pub mod docker;
 pub mod plan;
 pub mod reconcile;
 pub mod store;

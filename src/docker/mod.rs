@@ -1,0 +1,31 @@
+//! The container engine: Docker, and what speaks its API.
+//!
+//! The only folder that may import bollard. It observes, performs one action at
+//! a time and hints at changes, in the words of [`crate::workspace`]; it decides
+//! nothing.
+//!
+//! Start reading at [`engine`]; what the engine is asked is in [`request`] and
+//! [`proxy`], which are pure.
+
+pub mod attach;
+pub mod bootstrap;
+mod client;
+pub mod endpoint;
+pub mod engine;
+mod events;
+mod failure;
+pub mod image;
+pub mod labels;
+mod last_look;
+mod logs;
+mod observe;
+mod perform;
+pub mod proxy;
+pub mod reference;
+pub mod request;
+#[cfg(test)]
+mod test_support;
+
+pub use bootstrap::{FoundProxy, ProxyCreation};
+pub use endpoint::{Endpoint, EndpointError};
+pub use engine::{Credentials, DockerEngine, SecretSource};

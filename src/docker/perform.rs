@@ -1,0 +1,739 @@
+//! Carries out one action.
+//!
+//! Every one of them can be given again: what is done already is success. What
+//! an engine says no to is told apart where somebody acts on the difference.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use bollard::{
+    models::{NetworkConnectRequest, NetworkDisconnectRequest, VolumeCreateRequest},
+    query_parameters::UploadToContainerOptionsBuilder,
+};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use hyper::Method;
+use serde::Deserialize;
+
+use super::{
+    client::{CHANGE, LOOK, Path, refused, within},
+    engine::DockerEngine,
+    failure, labels,
+    observe::{self, Network as ListedNetwork, time},
+    reference::Reference,
+    request::{self, CreateRequest, SECRETS, folder_of, grace_seconds},
+};
+use crate::{
+    plan::{Action, Launch},
+    reconcile::engine::{Done, EngineError, Progress},
+    workspace::{
+        Container, ContainerId, ContainerName, ImageRef, Network, NetworkName, Resources, Volume,
+        VolumeName,
+    },
+};
+
+/// What a file of a secret's may be: read by whoever runs in the container.
+const SECRET_MODE: u32 = 0o444;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Made {
+    id: String,
+}
+
+fn container_path(container: &str) -> Path {
+    Path::new("/containers").segment(container)
+}
+
+impl DockerEngine {
+    pub(super) async fn carry_out(
+        &self,
+        action: &Action,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Done, EngineError> {
+        match action {
+            Action::PullImage { image } => self.pull(image, progress).await?,
+            Action::CreateNetwork { network, workspace } => {
+                self.settle_network(network, workspace.as_deref()).await?;
+            }
+            Action::RemoveNetwork { network } => self.remove_network(network).await?,
+            Action::ConnectNetwork {
+                container,
+                network,
+                aliases,
+            } => self.connect_container(container, network, aliases).await?,
+            Action::CreateVolume {
+                volume,
+                settings,
+                workspace,
+            } => self.create_volume(volume, settings, workspace).await?,
+            Action::RemoveVolume { volume } => self.remove_volume(volume).await?,
+            Action::Create(launch) => return self.make(launch).await.map(Done::Created),
+            Action::Launch(launch) => {
+                let id = self.make(launch).await?;
+                self.start_container(id.as_str()).await?;
+                return Ok(Done::Created(id));
+            }
+            Action::Start { container } => self.start_container(container.as_str()).await?,
+            Action::Restart { container, grace } => self.restart(container, *grace).await?,
+            Action::Stop { container, grace } => {
+                self.stop(container.as_str(), Some(*grace)).await?;
+            }
+            Action::Remove { container } => self.remove(container.as_str()).await?,
+            Action::Rename { from, to } => self.rename(from, to).await?,
+            Action::Update {
+                container,
+                resources,
+            } => self.update(container, resources).await?,
+            Action::Await { .. } => {
+                return Err(refused(0, "waiting is not the engine's to do".to_owned()));
+            }
+            Action::BuildImage { image } => {
+                return Err(refused(
+                    0,
+                    format!("`{image}` is built by whoever has its context"),
+                ));
+            }
+        }
+        Ok(Done::Done)
+    }
+
+    // -- images
+
+    async fn pull(
+        &self,
+        image: &ImageRef,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<(), EngineError> {
+        let reference = Reference::parse(image.as_str());
+        let (name, tag) = reference.pull_parameters();
+        let options = bollard::query_parameters::CreateImageOptionsBuilder::new()
+            .from_image(&name)
+            .tag(&tag)
+            .build();
+        let credentials = self.credentials(&reference.registry);
+        let mut stream = self
+            .client()
+            .docker()
+            .create_image(Some(options), None, credentials);
+        while let Some(line) = stream.next().await {
+            // A failure in the middle arrives as a line of a stream that began with 200.
+            let line = line.map_err(|error| pull_failure(image, self.client().error(&error)))?;
+            if let (Some(id), Some(status)) = (line.id, line.status) {
+                let detail = line.progress_detail.unwrap_or_default();
+                let bytes = |count: Option<i64>| {
+                    count
+                        .and_then(|count| u64::try_from(count).ok())
+                        .unwrap_or(0)
+                };
+                progress(Progress::Layer {
+                    id,
+                    status,
+                    current: bytes(detail.current),
+                    total: bytes(detail.total),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    // -- networks
+
+    async fn networks_named(&self, name: &NetworkName) -> Result<Vec<ListedNetwork>, EngineError> {
+        // The engine's own filter by name also finds names that only contain it.
+        let mut networks: Vec<ListedNetwork> = within(
+            "list networks",
+            LOOK,
+            self.client().get(&Path::new("/networks")),
+        )
+        .await?;
+        networks.retain(|network| network.name == name.as_str());
+        // The oldest first: whoever looks keeps the same one.
+        networks.sort_by_key(|network| (time(&network.created), network.id.clone()));
+        Ok(networks)
+    }
+
+    /// Makes a network where there is none of that name; its id.
+    ///
+    /// Names are not unique on older engines (20 creates at once made 20
+    /// networks), so whoever creates looks again, and all keep the oldest.
+    pub(super) async fn settle_network(
+        &self,
+        network: &Network,
+        workspace: Option<&str>,
+    ) -> Result<String, EngineError> {
+        let mut found = self.networks_named(&network.name).await?;
+        if found.is_empty() {
+            match self.create_network(network, workspace).await {
+                Ok(()) | Err(EngineError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            found = self.networks_named(&network.name).await?;
+        }
+        let mut found = found.into_iter();
+        let Some(kept) = found.next() else {
+            return Err(EngineError::NotFound {
+                what: format!("network `{}` went as soon as it was made", network.name),
+            });
+        };
+        for surplus in found {
+            if labels::is_ours(&surplus.labels, self.installation()) {
+                self.remove_network_by_id(&surplus.id)
+                    .await
+                    .or_else(|error| match error {
+                        // In use already: whoever is in it has to leave first.
+                        EngineError::Conflict { .. } => Ok(()),
+                        other => Err(other),
+                    })?;
+            }
+        }
+        Ok(kept.id)
+    }
+
+    async fn create_network(
+        &self,
+        network: &Network,
+        workspace: Option<&str>,
+    ) -> Result<(), EngineError> {
+        let mut labels = network.labels.clone();
+        labels.extend(match workspace {
+            Some(key) => labels::of_workspace(key, self.installation()),
+            None => labels::of_installation(self.installation()),
+        });
+        let mut range = serde_json::Map::new();
+        for (key, value) in [("Subnet", &network.subnet), ("Gateway", &network.gateway)] {
+            if let Some(value) = value {
+                range.insert(key.to_owned(), value.clone().into());
+            }
+        }
+        let ranges = if range.is_empty() {
+            vec![]
+        } else {
+            vec![range]
+        };
+        // bollard's own type has lost this field, which older engines need.
+        let body = serde_json::json!({
+            "Name": network.name,
+            "CheckDuplicate": true,
+            "Driver": network.driver,
+            "Internal": network.internal,
+            "EnableIPv6": network.ipv6,
+            "IPAM": { "Config": ranges },
+            "Options": network.options,
+            "Labels": labels,
+        });
+        let path = Path::new("/networks/create");
+        let made: Result<Made, _> =
+            within("create network", CHANGE, self.client().post(&path, &body)).await;
+        made.map(drop)
+    }
+
+    async fn remove_network(&self, name: &NetworkName) -> Result<(), EngineError> {
+        for network in self.networks_named(name).await? {
+            self.detach_proxy(&network.id).await?;
+            self.remove_network_by_id(&network.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes our proxy out of a network that goes: it is in it for the others' sake.
+    async fn detach_proxy(&self, network: &str) -> Result<(), EngineError> {
+        match self.leave(&self.installation().proxy(), network).await {
+            // It need not be in it.
+            Err(EngineError::Conflict { .. } | EngineError::Refused { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn remove_network_by_id(&self, id: &str) -> Result<(), EngineError> {
+        let path = Path::new("/networks").segment(id);
+        // Podman would take it away from under whoever is in it.
+        match within(
+            "inspect network",
+            LOOK,
+            self.client().get::<ListedNetwork>(&path),
+        )
+        .await
+        {
+            Ok(network) if !network.containers.is_empty() => {
+                return Err(EngineError::Conflict {
+                    what: format!(
+                        "network `{}` has active endpoints: {} containers are in it",
+                        network.name,
+                        network.containers.len()
+                    ),
+                });
+            }
+            Ok(_) => {}
+            Err(EngineError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        done_if_absent(
+            within(
+                "remove network",
+                CHANGE,
+                self.client().call(Method::DELETE, &path),
+            )
+            .await,
+        )
+    }
+
+    async fn connect_container(
+        &self,
+        container: &ContainerName,
+        network: &NetworkName,
+        aliases: &[String],
+    ) -> Result<(), EngineError> {
+        let inspected = self.must_inspect(container.as_str()).await?;
+        let found = self.networks_named(network).await?;
+        let Some(wanted) = found.first() else {
+            return Err(EngineError::NotFound {
+                what: format!("network `{network}` is not there"),
+            });
+        };
+        if let Some(endpoint) = inspected.network_settings.networks.get(network.as_str()) {
+            let is_by_name = endpoint.is_by_name(network.as_str());
+            if is_by_name || found.iter().any(|have| have.id == endpoint.network_id) {
+                return Ok(());
+            }
+            self.leave(&inspected.id, network.as_str()).await?;
+        }
+        self.join(&inspected.id, &wanted.id, aliases).await
+    }
+
+    pub(super) async fn join(
+        &self,
+        container: &str,
+        network: &str,
+        aliases: &[String],
+    ) -> Result<(), EngineError> {
+        let body = NetworkConnectRequest {
+            container: container.to_owned(),
+            endpoint_config: Some(request::endpoint(aliases)),
+        };
+        let path = Path::new("/networks").segment(network).then("/connect");
+        let answer = within(
+            "connect network",
+            CHANGE,
+            self.client().call_with(Method::POST, &path, &body),
+        )
+        .await;
+        match answer {
+            Err(EngineError::Refused { message, .. })
+                if message.contains("already exists in network")
+                    || message.contains("already connected") =>
+            {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    async fn leave(&self, container: &str, network: &str) -> Result<(), EngineError> {
+        let body = NetworkDisconnectRequest {
+            container: container.to_owned(),
+            // An endpoint whose network is gone can only be taken off by force.
+            force: Some(true),
+        };
+        let path = Path::new("/networks").segment(network).then("/disconnect");
+        done_if_absent(
+            within(
+                "disconnect network",
+                CHANGE,
+                self.client().call_with(Method::POST, &path, &body),
+            )
+            .await,
+        )
+    }
+
+    /// Takes a container off networks that were remade since it was in them, and
+    /// puts it into those of the same names. Whether there was one.
+    async fn reconnect(&self, container: &str) -> Result<bool, EngineError> {
+        let inspected = self.must_inspect(container).await?;
+        let mut has_moved = false;
+        for (name, endpoint) in &inspected.network_settings.networks {
+            if endpoint.is_by_name(name) {
+                continue;
+            }
+            let Ok(network) = NetworkName::new(name.clone()) else {
+                continue;
+            };
+            let found = self.networks_named(&network).await?;
+            if found.iter().any(|have| have.id == endpoint.network_id) {
+                continue;
+            }
+            let Some(remade) = found.first() else {
+                return Err(EngineError::NotFound {
+                    what: format!("network `{name}` is not there"),
+                });
+            };
+            // The engine adds the short id by itself, also to the new endpoint.
+            let aliases: Vec<String> = endpoint
+                .aliases
+                .iter()
+                .filter(|alias| !inspected.id.starts_with(alias.as_str()))
+                .cloned()
+                .collect();
+            self.leave(&inspected.id, name).await?;
+            self.join(&inspected.id, &remade.id, &aliases).await?;
+            has_moved = true;
+        }
+        Ok(has_moved)
+    }
+
+    // -- volumes
+
+    async fn create_volume(
+        &self,
+        volume: &VolumeName,
+        settings: &Volume,
+        workspace: &str,
+    ) -> Result<(), EngineError> {
+        let labels: BTreeMap<String, String> = settings
+            .labels
+            .clone()
+            .into_iter()
+            .chain(labels::of_workspace(workspace, self.installation()))
+            .collect();
+        let body = VolumeCreateRequest {
+            name: Some(volume.to_string()),
+            driver: Some(settings.driver.clone()),
+            driver_opts: Some(settings.options.clone().into_iter().collect()),
+            labels: Some(labels.into_iter().collect()),
+            cluster_volume_spec: None,
+        };
+        let path = Path::new("/volumes/create");
+        within(
+            "create volume",
+            CHANGE,
+            self.client().call_with(Method::POST, &path, &body),
+        )
+        .await
+    }
+
+    async fn remove_volume(&self, volume: &VolumeName) -> Result<(), EngineError> {
+        let path = Path::new("/volumes").segment(volume.as_str());
+        done_if_absent(
+            within(
+                "remove volume",
+                CHANGE,
+                self.client().call(Method::DELETE, &path),
+            )
+            .await,
+        )
+    }
+
+    // -- containers
+
+    /// Creates a container and puts its files in; does not start it.
+    async fn make(&self, launch: &Launch) -> Result<ContainerId, EngineError> {
+        // First what can be missing here, then what can go wrong there.
+        let archives = self.archives(launch)?;
+        let created = self
+            .ask_for(&request::create(launch, self.installation()))
+            .await;
+        let id = match created {
+            Ok(id) => id,
+            Err(conflict @ EngineError::Conflict { .. }) => match self.own_earlier(launch).await? {
+                Some(id) => id,
+                None => return Err(conflict),
+            },
+            Err(error) => return Err(error),
+        };
+        for (folder, archive) in archives {
+            if let Err(error) = self.upload(id.as_str(), &folder, archive).await {
+                // Without its files it is not what was asked for, and whoever
+                // finds it could not tell.
+                self.discard(id.as_str()).await?;
+                return Err(error);
+            }
+        }
+        Ok(id)
+    }
+
+    /// Creates what a request says, whatever it is.
+    pub(super) async fn ask_for(&self, create: &CreateRequest) -> Result<ContainerId, EngineError> {
+        let mut path = Path::new("/containers/create").query("name", &create.name);
+        if let Some(platform) = &create.platform {
+            path = path.query("platform", platform);
+        }
+        let made: Made = within("create", CHANGE, self.client().post(&path, &create.body))
+            .await
+            .map_err(|error| match error {
+                EngineError::NotFound { what } if what.to_lowercase().contains("image") => {
+                    EngineError::NoImage {
+                        image: create.body.image.clone().unwrap_or_default(),
+                        cause: what,
+                    }
+                }
+                other => other,
+            })?;
+        ContainerId::new(made.id).map_err(|error| refused(0, error.to_string()))
+    }
+
+    /// The container that an earlier try of this very launch left, if the name is its.
+    async fn own_earlier(&self, launch: &Launch) -> Result<Option<ContainerId>, EngineError> {
+        let found = self.inspect(launch.name.as_str()).await?;
+        Ok(found
+            .filter(|found| {
+                labels::owner(&found.config.labels, self.installation()).as_ref()
+                    == Some(&launch.owner)
+            })
+            .and_then(|found| ContainerId::new(found.id).ok()))
+    }
+
+    /// The tar archives of a container's files and secrets, by the folder that each goes into.
+    fn archives(&self, launch: &Launch) -> Result<Vec<(String, Bytes)>, EngineError> {
+        let container = &launch.container;
+        let mut files: Vec<(String, u32, Vec<u8>)> = container
+            .files
+            .iter()
+            .map(|file| (file.target.clone(), file.mode, file.content.clone()))
+            .collect();
+        for (name, hash) in &container.secrets {
+            let workspace = launch.owner.workspace.as_deref().unwrap_or_default();
+            let Some(content) = self.secret(workspace, name, hash) else {
+                return Err(refused(
+                    0,
+                    format!("the value of the secret `{name}` is not known here"),
+                ));
+            };
+            files.push((format!("{SECRETS}/{name}"), SECRET_MODE, content));
+        }
+        tar_by_folder(container, &files)
+            .map_err(|error| refused(0, format!("a file cannot be packed: {error}")))
+    }
+
+    async fn upload(&self, id: &str, folder: &str, archive: Bytes) -> Result<(), EngineError> {
+        let options = UploadToContainerOptionsBuilder::new().path(folder).build();
+        let sent = self.client().docker().upload_to_container(
+            id,
+            Some(options),
+            bollard::body_full(archive),
+        );
+        within("upload", CHANGE, async {
+            sent.await.map_err(|error| self.client().error(&error))
+        })
+        .await
+    }
+
+    /// Starts a container, in networks that are there.
+    pub(super) async fn start_container(&self, container: &str) -> Result<(), EngineError> {
+        let Err(error) = self.try_start(container).await else {
+            return Ok(());
+        };
+        self.start_after(container, error).await
+    }
+
+    /// Tries again what can be mended: a network that was remade, a frozen container.
+    async fn start_after(&self, container: &str, error: EngineError) -> Result<(), EngineError> {
+        let error = if failure::is_paused(&error) {
+            let path = container_path(container).then("/unpause");
+            within("unpause", CHANGE, self.client().call(Method::POST, &path))
+                .await
+                .err()
+        } else if failure::is_network_gone(&error) && self.reconnect(container).await? {
+            self.try_start(container).await.err()
+        } else {
+            Some(error)
+        };
+        match error {
+            None => Ok(()),
+            Some(error) => Err(failure::of_start(error)),
+        }
+    }
+
+    async fn try_start(&self, container: &str) -> Result<(), EngineError> {
+        let path = container_path(container).then("/start");
+        within("start", CHANGE, self.client().call(Method::POST, &path)).await
+    }
+
+    async fn restart(&self, container: &ContainerName, grace: Duration) -> Result<(), EngineError> {
+        let path = container_path(container.as_str())
+            .then("/restart")
+            .query("t", &grace_seconds(grace).to_string());
+        let restarted = within(
+            "restart",
+            grace.saturating_add(CHANGE),
+            self.client().call(Method::POST, &path),
+        )
+        .await;
+        match restarted {
+            Ok(()) => Ok(()),
+            Err(error) => self.start_after(container.as_str(), error).await,
+        }
+    }
+
+    /// Stops a container, by its own grace unless another is given.
+    pub(super) async fn stop(
+        &self,
+        container: &str,
+        grace: Option<Duration>,
+    ) -> Result<(), EngineError> {
+        let mut path = container_path(container).then("/stop");
+        if let Some(grace) = grace {
+            path = path.query("t", &grace_seconds(grace).to_string());
+        }
+        // Without one, the container's own is not known here: minutes are.
+        let limit = grace.unwrap_or(CHANGE).saturating_add(CHANGE);
+        within("stop", limit, self.client().call(Method::POST, &path)).await
+    }
+
+    /// Stops and removes a container and the volumes that only it has.
+    async fn remove(&self, container: &str) -> Result<(), EngineError> {
+        // Asked first: removing alone would kill it, and a database would
+        // have to mend itself at its next start.
+        match self.stop(container, None).await {
+            Err(EngineError::NotFound { .. }) => return Ok(()),
+            // Created, dead or being removed: the engine knows better below.
+            Ok(()) | Err(EngineError::Conflict { .. } | EngineError::Refused { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.discard(container).await
+    }
+
+    /// Removes a container at once, whatever it does.
+    pub(super) async fn discard(&self, container: &str) -> Result<(), EngineError> {
+        let path = container_path(container).then("?force=true&v=true");
+        let removed = within("remove", CHANGE, self.client().call(Method::DELETE, &path)).await;
+        match removed {
+            // Somebody else is at it: done when they are.
+            Err(EngineError::Conflict { what }) if what.contains("already in progress") => {
+                let path = container_path(container).then("/wait?condition=removed");
+                done_if_absent(
+                    within("remove", CHANGE, self.client().call(Method::POST, &path)).await,
+                )
+            }
+            other => done_if_absent(other),
+        }
+    }
+
+    async fn rename(&self, from: &ContainerName, to: &ContainerName) -> Result<(), EngineError> {
+        let path = container_path(from.as_str())
+            .then("/rename")
+            .query("name", to.as_str());
+        match within("rename", CHANGE, self.client().call(Method::POST, &path)).await {
+            Err(absent @ EngineError::NotFound { .. }) => match self.inspect(to.as_str()).await? {
+                Some(_) => Ok(()),
+                None => Err(absent),
+            },
+            other => other,
+        }
+    }
+
+    async fn update(
+        &self,
+        container: &ContainerName,
+        wanted: &Resources,
+    ) -> Result<(), EngineError> {
+        let now = self.must_inspect(container.as_str()).await?.resources();
+        if now.nano_cpus.is_some() && wanted.nano_cpus.is_none() {
+            return Err(refused(
+                0,
+                "a limit of processors can be changed but not lifted without a new container"
+                    .to_owned(),
+            ));
+        }
+        let path = container_path(container.as_str()).then("/update");
+        let body = request::update(&now, wanted);
+        within(
+            "update",
+            CHANGE,
+            self.client().call_with(Method::POST, &path, &body),
+        )
+        .await
+        .map_err(|error| match error {
+            // Of the call, not of the container: Podman 4 has no such call.
+            EngineError::NotFound { what } if what == "Not Found" => refused(
+                404,
+                "this engine cannot change the limits of a container that is there".to_owned(),
+            ),
+            other => other,
+        })
+    }
+
+    pub(super) async fn inspect(
+        &self,
+        container: &str,
+    ) -> Result<Option<observe::Inspected>, EngineError> {
+        within(
+            "inspect",
+            LOOK,
+            observe::inspect(self.client(), container.to_owned()),
+        )
+        .await
+    }
+
+    pub(super) async fn must_inspect(
+        &self,
+        container: &str,
+    ) -> Result<observe::Inspected, EngineError> {
+        match self.inspect(container).await? {
+            Some(inspected) => Ok(inspected),
+            None => Err(EngineError::NotFound {
+                what: format!("no such container: {container}"),
+            }),
+        }
+    }
+}
+
+fn done_if_absent(answer: Result<(), EngineError>) -> Result<(), EngineError> {
+    match answer {
+        Err(EngineError::NotFound { .. }) => Ok(()),
+        other => other,
+    }
+}
+
+fn pull_failure(image: &ImageRef, error: EngineError) -> EngineError {
+    let image = image.to_string();
+    match error {
+        EngineError::NotFound { what: cause } => EngineError::NoImage { image, cause },
+        EngineError::Refused { message: cause, .. } if failure::is_image_absent(&cause) => {
+            EngineError::NoImage { image, cause }
+        }
+        EngineError::Refused { message: cause, .. } => EngineError::Pull { image, cause },
+        other => other,
+    }
+}
+
+/// One archive for the root, or where that cannot be written one per folder.
+///
+/// Folders are left to the engine to make: an entry for one that is there would
+/// change its mode, and `/tmp` would lose its sticky bit.
+fn tar_by_folder(
+    container: &Container,
+    files: &[(String, u32, Vec<u8>)],
+) -> std::io::Result<Vec<(String, Bytes)>> {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let mut archives: BTreeMap<String, tar::Builder<Vec<u8>>> = BTreeMap::new();
+    for (target, mode, content) in files {
+        let folder = if container.read_only {
+            folder_of(target)
+        } else {
+            "/"
+        };
+        let name = target.strip_prefix(folder).unwrap_or(target);
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(*mode);
+        header.set_mtime(now);
+        header.set_uid(0);
+        header.set_gid(0);
+        archives
+            .entry(folder.to_owned())
+            .or_insert_with(|| tar::Builder::new(Vec::new()))
+            .append_data(
+                &mut header,
+                name.trim_start_matches('/'),
+                content.as_slice(),
+            )?;
+    }
+    archives
+        .into_iter()
+        .map(|(folder, archive)| Ok((folder, Bytes::from(archive.into_inner()?))))
+        .collect()
+}
