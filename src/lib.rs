@@ -5,4 +5,5 @@ pub mod docker;
 pub mod plan;
 pub mod reconcile;
 pub mod store;
+pub mod traffic;
 pub mod workspace;

@@ -1,0 +1,268 @@
+//! Knows every open connection: which is idle since when, and what its client
+//! sends that hyper does not tell of.
+
+use std::{
+    collections::HashMap,
+    future::Future as _,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::Notify,
+    time::{Instant, Sleep},
+};
+
+use super::{Limits, Shared, body::Patience};
+
+/// Every open connection, upgraded ones included.
+#[derive(Debug, Default)]
+pub(super) struct Registry(Mutex<Open>);
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    watches: HashMap<u64, Arc<ConnectionWatch>>,
+}
+
+/// One connection's place among all; free again when it is dropped.
+pub(super) struct Place {
+    number: u64,
+    pub(super) watch: Arc<ConnectionWatch>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.connections.open().watches.remove(&self.number);
+    }
+}
+
+impl Registry {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more, if need be that of whoever was idle longest.
+    pub(super) fn admit(shared: &Arc<Shared>) -> Option<Place> {
+        let mut open = shared.connections.open();
+        if open.watches.len() >= shared.limits.connections {
+            let idlest = open
+                .watches
+                .iter()
+                .filter_map(|(number, watch)| Some((watch.idle_since()?, *number)))
+                .min()?;
+            if let Some(watch) = open.watches.remove(&idlest.1) {
+                watch.evicted.notify_one();
+            }
+        }
+        let number = open.next;
+        open.next += 1;
+        let watch = Arc::new(ConnectionWatch::new());
+        open.watches.insert(number, Arc::clone(&watch));
+        Some(Place {
+            number,
+            watch,
+            shared: Arc::clone(shared),
+        })
+    }
+}
+
+/// What is known of a connection beside what hyper tells.
+#[derive(Debug)]
+pub(super) struct ConnectionWatch {
+    state: Mutex<WatchState>,
+    pub(super) evicted: Notify,
+}
+
+#[derive(Debug)]
+struct WatchState {
+    /// Since when no request is under way.
+    idle_since: Option<Instant>,
+    /// A byte of the next head has come.
+    head_begun: bool,
+    /// A line that starts like `Content-Length` has come since the last request.
+    saw_length: bool,
+    /// The start of a line whose end has not come.
+    line: Vec<u8>,
+    /// Everything that came so far ends where a head ends.
+    ends_a_head: bool,
+    /// Some of the next head may have come before anyone looked for it.
+    is_partly_unseen: bool,
+}
+
+const LENGTH: &[u8] = b"content-length";
+
+impl ConnectionWatch {
+    fn new() -> Self {
+        Self {
+            state: Mutex::new(WatchState {
+                idle_since: Some(Instant::now()),
+                // A new connection is there to send a head.
+                head_begun: true,
+                saw_length: false,
+                line: Vec::new(),
+                ends_a_head: false,
+                is_partly_unseen: false,
+            }),
+            evicted: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, WatchState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn request_begins(&self) {
+        self.state().idle_since = None;
+    }
+
+    pub(super) fn request_ends(&self) {
+        let mut state = self.state();
+        state.idle_since = Some(Instant::now());
+        state.head_begun = false;
+        state.saw_length = false;
+        state.line.clear();
+        state.is_partly_unseen = !state.ends_a_head;
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.state().idle_since.is_some()
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        self.state().idle_since
+    }
+
+    /// Whether the head of the present request had, or could have had, a
+    /// `Content-Length` beside its `Transfer-Encoding`. hyper drops the length
+    /// and says nothing, but RFC 9112 section 6.3 wants the connection closed:
+    /// whoever sent both may have smuggled something in behind.
+    pub(super) fn may_have_two_lengths(&self) -> bool {
+        let state = self.state();
+        state.saw_length || state.is_partly_unseen || !state.head_begun
+    }
+
+    /// Looks at bytes as they come. Returns whether a head is being waited for.
+    fn received(&self, bytes: &[u8]) -> bool {
+        let mut state = self.state();
+        if bytes.is_empty() {
+            return state.idle_since.is_some() && state.head_begun;
+        }
+        if state.idle_since.is_none() {
+            // A body, or the next request: nobody looks into it here.
+            state.ends_a_head = false;
+            return false;
+        }
+        state.head_begun = true;
+        state.ends_a_head = bytes.ends_with(b"\n\r\n") || bytes.ends_with(b"\n\n");
+        for (place, part) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            if place > 0 {
+                state.line.clear();
+            }
+            let room = LENGTH.len() - state.line.len();
+            let part = &part[..part.len().min(room)];
+            state.line.extend_from_slice(part);
+            state.saw_length |= state.line.eq_ignore_ascii_case(LENGTH);
+        }
+        true
+    }
+}
+
+/// A client's socket that is watched: for heads that never end, for clients
+/// that never take their answer, and for what hyper does not tell of heads.
+pub(super) struct ClientIo {
+    stream: TcpStream,
+    place: Place,
+    head_within: Duration,
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// With a client that takes nothing of what is written to it.
+    taking: Patience,
+}
+
+impl ClientIo {
+    pub(super) fn new(stream: TcpStream, place: Place, limits: &Limits) -> Self {
+        Self {
+            stream,
+            place,
+            head_within: limits.head,
+            deadline: None,
+            taking: Patience::of(Some(limits.body_silence)),
+        }
+    }
+}
+
+impl ClientIo {
+    fn unless_stuck(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_pending() {
+            return self
+                .taking
+                .poll(cx)
+                .map(|silent| Err(io::Error::new(io::ErrorKind::TimedOut, silent)));
+        }
+        self.taking.progressed();
+        written
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        let awaits_head = this.place.watch.received(&buffer.filled()[before..]);
+        if !awaits_head {
+            this.deadline = None;
+            return polled;
+        }
+        let within = this.head_within;
+        let deadline = this
+            .deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
+        if polled.is_pending() && deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.unless_stuck(cx, written)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.unless_stuck(cx, written)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

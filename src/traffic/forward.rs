@@ -1,0 +1,503 @@
+//! Sends a request to an upstream and its answer back, both as they come.
+//!
+//! Nothing is sent twice unless it is certain that nobody acted on it: a
+//! connection could not be made, or a kept one was dead before the request was
+//! written, or died without a word on a request that is safe to repeat.
+
+use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
+
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
+    body::Incoming,
+    header::{ACCEPT, CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue, TE, TRANSFER_ENCODING},
+};
+use tokio::sync::watch;
+
+use super::{
+    Shared,
+    answer::{Explanation, Form},
+    authority::Authority,
+    body::{self, Progress, RequestBody, ResponseBody},
+    headers::{self, Stamp},
+    log::Trace,
+    manage::refuse,
+    pool::{ConnectError, Lease, Pool},
+    refusal::{Code, Refusal},
+    routes::{Address, Leads, Target, Upstream},
+    upgrade,
+};
+
+/// A request that the guard let through to the routes.
+pub(super) struct Inbound {
+    pub(super) request: Request<Incoming>,
+    pub(super) authority: Authority,
+    pub(super) peer: IpAddr,
+    /// Says that the proxy ends.
+    pub(super) closing: watch::Receiver<bool>,
+}
+
+/// Why there is no answer to pass on.
+enum Failure {
+    /// No upstream takes a connection; the last one's reason.
+    Connect(Upstream, ConnectError),
+    /// The upstream broke off, or does not speak HTTP.
+    Exchange(Upstream, hyper::Error),
+    /// It did not answer in time.
+    Silent(Upstream, Duration),
+}
+
+pub(super) async fn forward(
+    shared: &Shared,
+    inbound: Inbound,
+    mut trace: Trace,
+) -> Response<ResponseBody> {
+    let Inbound {
+        mut request,
+        authority,
+        peer,
+        closing,
+    } = inbound;
+
+    let hops = headers::hops(request.headers());
+    if hops >= headers::MOST_HOPS {
+        let refusal = Refusal::new(
+            Code::Loop,
+            format!("the request has been through this proxy {hops} times"),
+            "the service sends it back to the proxy: give it the other service's own address, \
+             such as http://api.shop.internal:3000",
+        );
+        let response = refuse(shared, refusal, &request, trace);
+        body::discard(request);
+        return response;
+    }
+
+    let routes = shared.routes();
+    let Some(target) = routes.find(&authority.host, request.uri().path()) else {
+        let explanation = Explanation::no_route(&authority.host, request.uri().path(), &routes);
+        return answer_early(explanation, request, trace);
+    };
+    trace.routed(target);
+    let unanswered = match &target.leads {
+        Leads::To(_) | Leads::Outside { .. } => None,
+        Leads::Nowhere { state } => Some(not_ready(target, state)),
+        Leads::Unsupported { why } => Some(Explanation::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "unsupported_upstream",
+            format!("{} cannot be reached", target.name),
+            why.clone(),
+        )),
+    };
+    if let Some(explanation) = unanswered {
+        return answer_early(explanation, request, trace);
+    }
+
+    let form = Form::wanted(request.headers());
+    let switch =
+        upgrade::asked_for(&request).map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+    let is_event_stream = asks_for_events(request.headers());
+    let stamp = Stamp {
+        peer,
+        authority: &authority,
+        port: shared.guard().port,
+        id: trace.id(),
+        hops: hops + 1,
+    };
+    let protocol = switch.as_ref().map(|(protocol, _)| protocol.clone());
+    let silence = shared.limits.body_silence;
+    let body = |incoming| RequestBody::new(incoming, Arc::clone(trace.progress()), silence);
+    let outbound = onward(request.map(body), &stamp, target, protocol);
+
+    // An event or a switched protocol may be as far away as it likes.
+    let head_within = (switch.is_none() && !is_event_stream).then_some(shared.limits.response_head);
+    let (response, mut lease) = match send(shared, target, outbound, head_within, &mut trace).await
+    {
+        Ok(answered) => answered,
+        Err(failure) => return explain(failed(&failure, trace.progress()), form, trace),
+    };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let Some((_, client)) = switch else {
+            let explanation = Explanation::new(
+                StatusCode::BAD_GATEWAY,
+                "bad_answer",
+                format!("{} switched protocols without being asked", target.name),
+                "this is a fault in the service",
+            );
+            return explain(explanation, form, trace);
+        };
+        return switched(client, response, lease, trace, closing);
+    }
+    let is_events = is_event_stream || is_events(response.headers());
+    if is_events {
+        lease.lasts();
+    }
+    let silence = (!is_events).then_some(silence);
+    relay(response, silence, lease, trace)
+}
+
+/// Passes an answer on.
+fn relay(
+    mut response: Response<Incoming>,
+    silence: Option<Duration>,
+    lease: Lease,
+    mut trace: Trace,
+) -> Response<ResponseBody> {
+    headers::strip(response.headers_mut());
+    // What the upstream speaks is not what the client speaks.
+    *response.version_mut() = Version::HTTP_11;
+    trace.answered(response.status());
+    response.map(|body| ResponseBody::upstream(body, silence, lease, trace))
+}
+
+/// Relays a 101 and joins the two ends behind it.
+fn switched(
+    client: hyper::upgrade::OnUpgrade,
+    mut response: Response<Incoming>,
+    lease: Lease,
+    mut trace: Trace,
+    closing: watch::Receiver<bool>,
+) -> Response<ResponseBody> {
+    let upstream = hyper::upgrade::on(&mut response);
+    let protocol = response.headers().get(hyper::header::UPGRADE).cloned();
+    headers::strip(response.headers_mut());
+    if let Some(protocol) = protocol {
+        upgrade::ask(response.headers_mut(), protocol);
+    }
+    trace.answered(StatusCode::SWITCHING_PROTOCOLS);
+    upgrade::splice(client, upstream, lease, trace, closing);
+    let mut answer = Response::new(ResponseBody::nothing());
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *answer.headers_mut() = std::mem::take(response.headers_mut());
+    answer
+}
+
+/// The request as it goes to the upstream.
+fn onward(
+    request: Request<RequestBody>,
+    stamp: &Stamp<'_>,
+    target: &Target,
+    switch: Option<HeaderValue>,
+) -> Request<RequestBody> {
+    let (parts, mut body) = request.into_parts();
+    // A client that asks first is only told to go on once the upstream says so.
+    let permission = asks_first(&parts.headers).then(|| body.wait_for_permission());
+    let mut onward = Request::new(body);
+    *onward.method_mut() = parts.method;
+    *onward.uri_mut() = onward_target(&parts.uri, target);
+    *onward.headers_mut() = onward_headers(parts.headers, stamp, target, switch);
+    if let Some(permission) = permission {
+        hyper::ext::on_informational(&mut onward, move |informed| {
+            if informed.status() == StatusCode::CONTINUE {
+                permission.give();
+            }
+        });
+    }
+    onward
+}
+
+/// Path and query as they came; an outside route's own prefix before them.
+fn onward_target(asked: &Uri, target: &Target) -> Uri {
+    let path = asked.path_and_query().map_or("/", |path| path.as_str());
+    let onward = match &target.leads {
+        Leads::Outside { prefix, .. } if !prefix.is_empty() => {
+            format!("{prefix}{path}").parse().ok()
+        }
+        _ => asked.path_and_query().map(|path| Uri::from(path.clone())),
+    };
+    onward.unwrap_or_else(|| Uri::from_static("/"))
+}
+
+fn onward_headers(
+    mut headers: HeaderMap,
+    stamp: &Stamp<'_>,
+    target: &Target,
+    switch: Option<HeaderValue>,
+) -> HeaderMap {
+    let is_chunked = headers.contains_key(TRANSFER_ENCODING);
+    let takes_trailers = headers::strip(&mut headers);
+    if is_chunked {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    if let Some(protocol) = switch {
+        upgrade::ask(&mut headers, protocol);
+    }
+    headers::stamp(&mut headers, stamp);
+    if let Leads::Outside { authority, .. } = &target.leads
+        && let Ok(authority) = HeaderValue::from_str(authority)
+    {
+        headers.insert(HOST, authority);
+    }
+    headers
+}
+
+/// Sends the request to one upstream, and to another where one does not take the connection.
+async fn send(
+    shared: &Shared,
+    target: &Target,
+    mut request: Request<RequestBody>,
+    head_within: Option<Duration>,
+    trace: &mut Trace,
+) -> Result<(Response<Incoming>, Lease), Failure> {
+    let mut left: Vec<&Upstream> = target.upstreams().iter().collect();
+    let mut may_reuse = true;
+    loop {
+        let place = less_loaded(&left, &shared.pool, shared.random());
+        let upstream = left[place];
+        let connect_within = shared.limits.connect;
+        let mut lease = match shared.pool.lease(upstream, may_reuse, connect_within).await {
+            Ok(lease) => lease,
+            Err(error) => {
+                left.swap_remove(place);
+                if left.is_empty() {
+                    return Err(Failure::Connect(upstream.clone(), error));
+                }
+                continue;
+            }
+        };
+        trace.reached(&upstream.name, lease.connected_in);
+
+        // A kept connection may be dying at this very moment. What it takes to
+        // say the same again is only kept where that is allowed.
+        let again =
+            (lease.is_reused && request.body().is_empty() && is_idempotent(request.method()))
+                .then(|| head_of(&request));
+        match exchange(&mut lease, request, head_within, trace.progress()).await {
+            Ok(response) => return Ok((response, lease)),
+            // Not a byte of it was written.
+            Err(Broken::Unsent(unsent)) if lease.is_reused => request = *unsent,
+            Err(Broken::Unsent(_)) => {
+                return Err(Failure::Connect(
+                    upstream.clone(),
+                    ConnectError::Other(std::io::ErrorKind::ConnectionReset.into()),
+                ));
+            }
+            Err(Broken::Sent(error)) => match again {
+                Some(head) if !lease.has_heard() => {
+                    may_reuse = false;
+                    request = head.map(|()| RequestBody::empty(Arc::clone(trace.progress())));
+                }
+                _ => return Err(Failure::Exchange(upstream.clone(), error)),
+            },
+            Err(Broken::Silent(limit)) => return Err(Failure::Silent(upstream.clone(), limit)),
+        }
+    }
+}
+
+/// The less loaded of two taken by chance: nearly as even as asking all, and no
+/// crowd runs to the one that was idle a moment ago.
+fn less_loaded(left: &[&Upstream], pool: &Pool, random: u64) -> usize {
+    let count = left.len() as u64;
+    if count < 2 {
+        return 0;
+    }
+    let first = random % count;
+    let second = (first + 1 + (random >> 32) % (count - 1)) % count;
+    let [first, second] = [first, second].map(|place| usize::try_from(place).unwrap_or(0));
+    if pool.load(left[second]) < pool.load(left[first]) {
+        second
+    } else {
+        first
+    }
+}
+
+/// How sending a request can fail.
+enum Broken {
+    /// It is still here, whole.
+    Unsent(Box<Request<RequestBody>>),
+    /// Some of it may have been acted on.
+    Sent(hyper::Error),
+    /// There was no answer in time.
+    Silent(Duration),
+}
+
+async fn exchange(
+    lease: &mut Lease,
+    request: Request<RequestBody>,
+    head_within: Option<Duration>,
+    progress: &Progress,
+) -> Result<Response<Incoming>, Broken> {
+    let Some(sender) = lease.sender() else {
+        return Err(Broken::Unsent(Box::new(request)));
+    };
+    let mut answer = pin!(sender.try_send_request(request));
+    loop {
+        let before = (progress.bytes(), progress.has_ended());
+        let polled = match head_within {
+            Some(limit) => tokio::time::timeout(limit, answer.as_mut()).await,
+            None => Ok(answer.as_mut().await),
+        };
+        match (polled, head_within) {
+            (Ok(Ok(response)), _) => return Ok(response),
+            (Ok(Err(mut error)), _) => {
+                return Err(match error.take_message() {
+                    Some(unsent) => Broken::Unsent(Box::new(unsent)),
+                    None => Broken::Sent(error.into_error()),
+                });
+            }
+            // A long upload is no silence: the wait begins when it ends.
+            (Err(_), Some(_)) if before != (progress.bytes(), progress.has_ended()) => {}
+            (Err(_), limit) => return Err(Broken::Silent(limit.unwrap_or_default())),
+        }
+    }
+}
+
+/// The request without its body, to be sent a second time.
+fn head_of(request: &Request<RequestBody>) -> Request<()> {
+    let mut head = Request::new(());
+    head.method_mut().clone_from(request.method());
+    head.uri_mut().clone_from(request.uri());
+    head.headers_mut().clone_from(request.headers());
+    head
+}
+
+fn is_idempotent(method: &Method) -> bool {
+    [
+        Method::GET,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::PUT,
+        Method::DELETE,
+    ]
+    .contains(method)
+}
+
+fn asks_first(headers: &HeaderMap) -> bool {
+    headers
+        .get(EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+fn asks_for_events(headers: &HeaderMap) -> bool {
+    headers.get_all(ACCEPT).iter().any(is_event_type)
+}
+
+fn is_events(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(is_event_type)
+}
+
+fn is_event_type(value: &HeaderValue) -> bool {
+    const EVENTS: &[u8] = b"text/event-stream";
+    value
+        .as_bytes()
+        .get(..EVENTS.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
+}
+
+/// Answers before the request's body was looked at.
+fn answer_early(
+    explanation: Explanation,
+    request: Request<Incoming>,
+    trace: Trace,
+) -> Response<ResponseBody> {
+    let form = Form::wanted(request.headers());
+    let response = explain(explanation, form, trace);
+    body::discard(request);
+    response
+}
+
+/// Answers in the upstream's place.
+fn explain(explanation: Explanation, form: Form, mut trace: Trace) -> Response<ResponseBody> {
+    trace.refused(explanation.code);
+    let mut response = explanation.into_response(form);
+    if let Ok(id) = HeaderValue::from_str(trace.id()) {
+        response.headers_mut().insert(headers::X_REQUEST_ID, id);
+    }
+    trace.answered(response.status());
+    response.map(|bytes| ResponseBody::whole(bytes, trace))
+}
+
+fn not_ready(target: &Target, state: &str) -> Explanation {
+    let service = target.service.as_deref().unwrap_or(&target.name);
+    let mut explanation = Explanation::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not_ready",
+        format!("{} is not ready: {state}", target.name),
+        format!("`cosmos status` shows its state, `cosmos logs {service}` what it says"),
+    );
+    explanation.retry_after = Some(2);
+    explanation
+}
+
+/// What went wrong between us and the upstream, or before it.
+fn failed(failure: &Failure, progress: &Progress) -> Explanation {
+    // A client that breaks its body off breaks the exchange with the upstream, too.
+    if progress.is_silent() {
+        return Explanation::new(
+            StatusCode::REQUEST_TIMEOUT,
+            Code::BodyTimeout.as_str(),
+            "the body stopped coming",
+            "send it without a pause",
+        );
+    }
+    if progress.is_broken() {
+        return Explanation::new(
+            StatusCode::BAD_REQUEST,
+            Code::BodyBroken.as_str(),
+            "the body was cut or is badly framed",
+            "send it whole, with its true length or in valid chunks",
+        );
+    }
+    match failure {
+        Failure::Connect(upstream, ConnectError::Refused) => {
+            let (message, hint) = match &upstream.key.address {
+                Address::Socket(address) => (
+                    format!(
+                        "nothing listens on port {} in `{}`",
+                        address.port(),
+                        upstream.name
+                    ),
+                    format!(
+                        "the process may still be starting, listen on another port (set \
+                         `route.port`), or listen on 127.0.0.1 only: it must on 0.0.0.0:{}",
+                        address.port()
+                    ),
+                ),
+                Address::Name(host, port) => (
+                    format!("nothing listens on {host}:{port}"),
+                    "check the route's `upstream`".to_owned(),
+                ),
+            };
+            Explanation::new(StatusCode::BAD_GATEWAY, "nothing_listens", message, hint)
+        }
+        Failure::Connect(upstream, error @ ConnectError::Timeout(_)) => Explanation::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "connect_timeout",
+            format!("`{}` takes no connection: {error}", upstream.name),
+            "its process may hang, or a firewall in it drops packets: see `cosmos logs`",
+        ),
+        Failure::Connect(upstream, ConnectError::Other(error)) => Explanation::new(
+            StatusCode::BAD_GATEWAY,
+            "unreachable",
+            format!("`{}` cannot be reached: {error}", upstream.name),
+            "`cosmos status` shows whether it runs",
+        ),
+        Failure::Exchange(upstream, error) if error.is_parse() => Explanation::new(
+            StatusCode::BAD_GATEWAY,
+            "bad_answer",
+            format!(
+                "`{}` answered with something that is not HTTP/1.1",
+                upstream.name
+            ),
+            "check `route.port`: another protocol may be spoken there",
+        ),
+        Failure::Exchange(upstream, _) => Explanation::new(
+            StatusCode::BAD_GATEWAY,
+            "broken_off",
+            format!("`{}` broke off before it answered", upstream.name),
+            "its process may have ended: see `cosmos logs`",
+        ),
+        Failure::Silent(upstream, limit) => Explanation::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "answer_timeout",
+            format!(
+                "`{}` did not answer within {} s",
+                upstream.name,
+                limit.as_secs_f32()
+            ),
+            "see `cosmos logs` for what it is doing",
+        ),
+    }
+}

@@ -1,0 +1,260 @@
+//! Changes the headers of a message on its way: what was for one connection
+//! goes, what says who asked is written by us.
+
+use std::net::IpAddr;
+
+use hyper::{
+    HeaderMap,
+    header::{
+        CONNECTION, FORWARDED, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+        TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    },
+};
+
+use super::authority::Authority;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// The request's id, kept from the client if it is one.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How many times a request has been through a Cosmos proxy.
+pub(super) const X_COSMOS_HOPS: HeaderName = HeaderName::from_static("x-cosmos-hops");
+
+/// A request that comes back this often is going round.
+pub(super) const MOST_HOPS: u32 = 5;
+
+/// Removes what was for one connection only: `Connection`, all it names, and
+/// the usual ones whether it names them or not. Returns whether trailers are welcome.
+pub(super) fn strip(headers: &mut HeaderMap) -> bool {
+    let takes_trailers = headers.get_all(TE).iter().any(|value| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    });
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            .collect();
+        headers.remove(CONNECTION);
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in [
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+    takes_trailers
+}
+
+/// What is written into a request's headers.
+pub(super) struct Stamp<'a> {
+    /// The client.
+    pub(super) peer: IpAddr,
+    /// Whom it asked.
+    pub(super) authority: &'a Authority,
+    /// The port published on the host.
+    pub(super) port: u16,
+    /// The request's id.
+    pub(super) id: &'a str,
+    /// How often it has been here, this time included.
+    pub(super) hops: u32,
+}
+
+/// Writes who asked for what, over anything that the client says about it.
+pub(super) fn stamp(headers: &mut HeaderMap, stamp: &Stamp<'_>) {
+    // `X_Forwarded_For` becomes `X-Forwarded-For` in many an upstream (CGI, WSGI).
+    let colliding: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().contains('_') && is_ours(&name.as_str().replace('_', "-")))
+        .cloned()
+        .collect();
+    for name in colliding {
+        headers.remove(name);
+    }
+
+    let peer = stamp.peer.to_string();
+    let node = if stamp.peer.is_ipv6() {
+        format!("\"[{peer}]\"")
+    } else {
+        peer.clone()
+    };
+    let host = stamp.authority.to_string();
+    let port = stamp.authority.port.unwrap_or(stamp.port);
+    set(headers, X_FORWARDED_FOR, &peer);
+    set(headers, X_REAL_IP, &peer);
+    set(headers, X_FORWARDED_HOST, &host);
+    set(headers, X_FORWARDED_PROTO, "http");
+    set(headers, X_FORWARDED_PORT, &port.to_string());
+    set(
+        headers,
+        FORWARDED,
+        &format!("for={node};host=\"{host}\";proto=http"),
+    );
+    set(headers, X_REQUEST_ID, stamp.id);
+    set(headers, X_COSMOS_HOPS, &stamp.hops.to_string());
+    headers.append(VIA, HeaderValue::from_static("1.1 cosmos"));
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    match HeaderValue::from_str(value) {
+        Ok(value) => headers.insert(name, value),
+        // Better none than the client's.
+        Err(_) => headers.remove(name),
+    };
+}
+
+fn is_ours(name: &str) -> bool {
+    [
+        X_FORWARDED_FOR,
+        X_FORWARDED_HOST,
+        X_FORWARDED_PROTO,
+        X_FORWARDED_PORT,
+        X_REAL_IP,
+        X_REQUEST_ID,
+        X_COSMOS_HOPS,
+    ]
+    .iter()
+    .any(|ours| ours == name)
+}
+
+/// The client's own id for the request, if it is short and plain.
+pub(super) fn valid_request_id(headers: &HeaderMap) -> Option<&str> {
+    let mut ids = headers.get_all(X_REQUEST_ID).iter();
+    let (Some(only), None) = (ids.next(), ids.next()) else {
+        return None;
+    };
+    let id = only.to_str().ok()?;
+    let is_plain = (1..=128).contains(&id.len())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    is_plain.then_some(id)
+}
+
+/// How often the request says it has been through a proxy like this.
+pub(super) fn hops(headers: &HeaderMap) -> u32 {
+    headers
+        .get_all(X_COSMOS_HOPS)
+        .iter()
+        .filter_map(|value| value.to_str().ok()?.parse().ok())
+        .max()
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        headers
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn what_is_for_one_connection_goes() {
+        let mut headers = headers(&[
+            ("connection", "close, X-Mine"),
+            ("connection", "x-other"),
+            ("x-mine", "1"),
+            ("x-other", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authenticate", "x"),
+            ("proxy-authorization", "x"),
+            ("te", "gzip, Trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "websocket"),
+            ("accept", "text/html"),
+            ("trailer", "x-sum"),
+        ]);
+        assert!(strip(&mut headers));
+        assert_eq!(names(&headers), ["accept", "trailer"]);
+        assert!(!strip(&mut headers));
+    }
+
+    #[test]
+    fn who_asked_is_written_by_us() {
+        let mut headers = headers(&[
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-for", "7.7.7.7"),
+            ("x_forwarded_for", "6.6.6.6"),
+            ("x_request-id", "6"),
+            ("x_mine", "kept"),
+            ("forwarded", "for=6.6.6.6"),
+            ("x-real-ip", "6.6.6.6"),
+            ("via", "1.1 other"),
+        ]);
+        stamp(
+            &mut headers,
+            &Stamp {
+                peer: "fd00::2".parse().unwrap(),
+                authority: &Authority::parse(b"web.shop.localhost:8080").unwrap(),
+                port: 8080,
+                id: "id-1",
+                hops: 1,
+            },
+        );
+        let mut lines: Vec<String> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
+        lines.sort();
+        assert_eq!(
+            lines,
+            [
+                "forwarded: for=\"[fd00::2]\";host=\"web.shop.localhost:8080\";proto=http",
+                "via: 1.1 cosmos",
+                "via: 1.1 other",
+                "x-cosmos-hops: 1",
+                "x-forwarded-for: fd00::2",
+                "x-forwarded-host: web.shop.localhost:8080",
+                "x-forwarded-port: 8080",
+                "x-forwarded-proto: http",
+                "x-real-ip: fd00::2",
+                "x-request-id: id-1",
+                "x_mine: kept",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_clients_request_id_is_kept_only_if_it_is_plain() {
+        let id = |value| valid_request_id(&headers(&[("x-request-id", value)])).map(str::to_owned);
+        assert_eq!(id("a-B_9.z").as_deref(), Some("a-B_9.z"));
+        assert_eq!(id(""), None);
+        assert_eq!(id("a b"), None);
+        assert_eq!(
+            valid_request_id(&headers(&[("x-request-id", "a"), ("x-request-id", "b")])),
+            None
+        );
+    }
+}

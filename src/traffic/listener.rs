@@ -1,0 +1,262 @@
+//! Takes connections, and serves each one request after another.
+//!
+//! Nobody can hold a place for nothing: a head has ten seconds from its first
+//! byte, a connection between two requests has 75, and where every place is
+//! taken the one that was idle longest goes.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    header::{CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+};
+
+use super::{
+    Shared,
+    answer::{Explanation, Form},
+    body::{self, ResponseBody},
+    connection::{ClientIo, ConnectionWatch, Place, Registry},
+    forward::{self, Inbound},
+    guard::{self, Facts, Verdict},
+    headers,
+    log::{Begin, Trace},
+    manage,
+    refusal::{Code, Refusal},
+};
+
+/// More than browsers and servers send, less than would cost us anything.
+const MOST_HEADERS: usize = 100;
+const LARGEST_HEAD: usize = 64 * 1024;
+
+/// The engine's own limit is reached: a moment later there may be room again.
+const AFTER_A_FAILED_ACCEPT: Duration = Duration::from_millis(50);
+
+/// Guessing must be slow; a typo need not be felt.
+const AFTER_A_WRONG_TOKEN: Duration = Duration::from_millis(100);
+
+/// Serves until `shutdown` is done, then lets what is under way finish.
+pub async fn serve(listener: TcpListener, shared: Arc<Shared>, shutdown: impl Future<Output = ()>) {
+    let (close, closing) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        // Every arm may be dropped half-way: accepting and joining lose nothing.
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let Some(place) = Registry::admit(&shared) else {
+                    turn_away(&shared, &stream);
+                    continue;
+                };
+                // Small writes go out at once; a failure only means that they do not.
+                let _ = stream.set_nodelay(true);
+                connections.spawn(serve_connection(
+                    stream,
+                    peer,
+                    place,
+                    Arc::clone(&shared),
+                    closing.clone(),
+                ));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(AFTER_A_FAILED_ACCEPT).await;
+            }
+        }
+    }
+
+    drop(listener);
+    let _ = close.send(true);
+    let finish = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(shared.limits.drain, finish).await;
+    connections.shutdown().await;
+    shared.log.flush().await;
+}
+
+/// No place is free and nobody is idle: said without waiting for the request.
+fn turn_away(shared: &Shared, stream: &TcpStream) {
+    shared.refusals.count(Code::TooManyConnections);
+    let refusal = Refusal::new(
+        Code::TooManyConnections,
+        "every connection is busy",
+        "close some, or try again in a second",
+    );
+    let response = Explanation::from(refusal).into_response(Form::Json);
+    let body = response.body();
+    let mut text = format!(
+        "HTTP/1.1 {}\r\nconnection: close\r\ncontent-length: {}\r\n",
+        response.status(),
+        body.len()
+    )
+    .into_bytes();
+    for (name, value) in response.headers() {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    text.extend_from_slice(b"\r\n");
+    text.extend_from_slice(body);
+    // If even this does not fit into the socket, closing has to say it.
+    let _ = stream.try_write(&text);
+}
+
+async fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+    shared: Arc<Shared>,
+    mut closing: watch::Receiver<bool>,
+) {
+    let watch = Arc::clone(&place.watch);
+    let client = Arc::new(Client {
+        peer: peer.ip().to_canonical(),
+        watch: Arc::clone(&watch),
+        closing: closing.clone(),
+        shared: Arc::clone(&shared),
+    });
+    let io = TokioIo::new(ClientIo::new(stream, place, &shared.limits));
+    let service = service_fn({
+        let client = Arc::clone(&client);
+        move |request| {
+            let client = Arc::clone(&client);
+            async move { Ok::<_, Infallible>(handle(&client, request).await) }
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // hyper counts this from the end of the last request: it is the idle
+        // time. The head's own limit is kept by `ClientIo`.
+        .header_read_timeout(shared.limits.keep_alive)
+        .max_headers(MOST_HEADERS)
+        // Half-closing stays off: a client that closed is gone, and what an
+        // upstream does for it, perhaps for ever, must end.
+        .max_header_size(LARGEST_HEAD);
+    let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
+
+    let mut is_closing = false;
+    let served = loop {
+        // Dropping an arm loses nothing: the connection is polled in place.
+        tokio::select! {
+            served = connection.as_mut() => break served,
+            () = watch.evicted.notified() => return,
+            _ = closing.wait_for(|closing| *closing), if !is_closing => {
+                is_closing = true;
+                if watch.is_idle() {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    if let Err(error) = served
+        && error.is_parse()
+    {
+        client.shared.log.malformed(
+            client.peer,
+            if error.is_parse_too_large() { 431 } else { 400 },
+        );
+    }
+}
+
+/// Whoever is at the other end of a connection.
+struct Client {
+    peer: IpAddr,
+    watch: Arc<ConnectionWatch>,
+    closing: watch::Receiver<bool>,
+    shared: Arc<Shared>,
+}
+
+/// One request: guard, then management or the routes.
+async fn handle(client: &Client, request: Request<Incoming>) -> Response<ResponseBody> {
+    let shared = &client.shared;
+    let must_close =
+        request.headers().contains_key(TRANSFER_ENCODING) && client.watch.may_have_two_lengths();
+    let id = match headers::valid_request_id(request.headers()) {
+        Some(id) => id.to_owned(),
+        None => format!("{:016x}{:016x}", shared.random(), shared.random()),
+    };
+    let host = request
+        .headers()
+        .get(HOST)
+        .map_or_else(String::new, |host| {
+            String::from_utf8_lossy(host.as_bytes()).into_owned()
+        });
+    let trace = Trace::begin(
+        Begin {
+            id,
+            peer: client.peer,
+            method: request.method(),
+            host,
+            target: request.uri(),
+        },
+        Arc::clone(&client.watch),
+        shared.log.clone(),
+    );
+
+    let (verdict, is_stream) = {
+        let guard = shared.guard();
+        let routes = shared.routes();
+        let networks = shared.networks();
+        let facts = Facts {
+            method: request.method(),
+            target: request.uri(),
+            version: request.version(),
+            headers: request.headers(),
+            peer: client.peer,
+            is_live: &|host| routes.is_live(host),
+            networks: networks.as_ref().as_deref(),
+            config: &guard,
+        };
+        (guard::decide(&facts), guard::is_stream(&facts))
+    };
+    let mut response = match verdict {
+        Verdict::Proxy(authority) => {
+            let inbound = Inbound {
+                request,
+                authority,
+                peer: client.peer,
+                closing: client.closing.clone(),
+            };
+            forward::forward(shared, inbound, trace).await
+        }
+        Verdict::Manage(caller) => {
+            manage::manage(shared, caller, is_stream, client.peer, request, trace).await
+        }
+        Verdict::Refuse(refusal) => {
+            if refusal.code == Code::TokenWrong {
+                tokio::time::sleep(AFTER_A_WRONG_TOKEN).await;
+            }
+            let response = manage::refuse(shared, refusal, &request, trace);
+            body::discard(request);
+            response
+        }
+    };
+    if must_close {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

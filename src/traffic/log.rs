@@ -1,0 +1,482 @@
+//! Writes one line of JSON for each request, once it is over.
+//!
+//! A line is made by a serializer and is plain ASCII: nothing that a client
+//! sends can break a line or a terminal. Writing never holds up traffic: where
+//! the writer is slower than the requests, lines are dropped and counted.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use hyper::{Method, StatusCode, Uri};
+use serde::Serialize;
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{body::Progress, connection::ConnectionWatch, guard::Caller, routes::Target};
+
+/// A few seconds of a busy proxy, a few megabytes at most.
+const MOST_WAITING: usize = 8192;
+
+/// Where lines go.
+#[derive(Debug, Clone)]
+pub(super) struct Log {
+    lines: SyncSender<Line>,
+    dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Line {
+    Record(Box<Record>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// One request, as it is logged.
+#[derive(Debug, Serialize)]
+pub(super) struct Record {
+    #[serde(serialize_with = "as_rfc3339")]
+    time: SystemTime,
+    id: String,
+    peer: IpAddr,
+    method: String,
+    host: String,
+    path: String,
+    /// 499 where the client left before there was an answer.
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<&'static str>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    /// The route's own address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<String>,
+    bytes_in: u64,
+    bytes_out: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_byte_ms: Option<f64>,
+    total_ms: f64,
+    /// Why the answer ended before its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<String>,
+}
+
+impl Log {
+    /// Starts the writer, on a thread of its own: it may block.
+    pub(super) fn to(writer: Box<dyn Write + Send>) -> Self {
+        let (lines, waiting) = sync_channel(MOST_WAITING);
+        // Without a thread every line is dropped, and counted.
+        let _ = std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write_all(&waiting, writer));
+        Self {
+            lines,
+            dropped: Arc::default(),
+        }
+    }
+
+    fn write(&self, record: Box<Record>) {
+        if self.lines.try_send(Line::Record(record)).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes that were no request: hyper answered them by itself.
+    pub(super) fn malformed(&self, peer: IpAddr, status: u16) {
+        self.write(Box::new(Record {
+            status,
+            code: Some("malformed"),
+            ..Record::of(peer)
+        }));
+    }
+
+    /// How many lines were not written.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Waits until everything logged so far is written.
+    pub(super) async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        let mut line = Line::Flush(done);
+        // Bounded: a writer that hangs must not keep the process from ending.
+        for _ in 0..100 {
+            line = match self.lines.try_send(line) {
+                Ok(()) => {
+                    let _ = tokio::time::timeout(Duration::from_secs(1), written).await;
+                    return;
+                }
+                Err(TrySendError::Full(line)) => line,
+                Err(TrySendError::Disconnected(_)) => return,
+            };
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Record {
+    fn of(peer: IpAddr) -> Self {
+        Self {
+            time: SystemTime::now(),
+            id: String::new(),
+            peer,
+            method: String::new(),
+            host: String::new(),
+            path: String::new(),
+            status: 499,
+            caller: None,
+            code: None,
+            route: None,
+            workspace: None,
+            service: None,
+            container: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            connect_ms: None,
+            first_byte_ms: None,
+            total_ms: 0.0,
+            cut: None,
+        }
+    }
+}
+
+fn write_all(waiting: &Receiver<Line>, writer: Box<dyn Write + Send>) {
+    let mut writer = io::BufWriter::with_capacity(64 * 1024, writer);
+    while let Ok(first) = waiting.recv() {
+        // Everything that waits goes out together.
+        let mut next = Some(first);
+        while let Some(line) = next {
+            match line {
+                // A line that cannot be written has nowhere to be complained about.
+                Line::Record(record) => drop(write_line(&mut writer, &record)),
+                Line::Flush(done) => {
+                    let _ = writer.flush();
+                    let _ = done.send(());
+                }
+            }
+            next = waiting.try_recv().ok();
+        }
+        let _ = writer.flush();
+    }
+}
+
+fn write_line(writer: &mut impl Write, record: &Record) -> io::Result<()> {
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *writer, AsciiFormatter);
+    record.serialize(&mut serializer)?;
+    writer.write_all(b"\n")
+}
+
+/// JSON in which everything but printable ASCII is escaped: a control or
+/// direction character does nothing to the terminal it is shown on.
+struct AsciiFormatter;
+
+impl serde_json::ser::Formatter for AsciiFormatter {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let is_plain = |character: char| (' '..='~').contains(&character);
+        if fragment.chars().all(is_plain) {
+            return writer.write_all(fragment.as_bytes());
+        }
+        for character in fragment.chars() {
+            if is_plain(character) {
+                write!(writer, "{character}")?;
+                continue;
+            }
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One request under way. Logged when it is dropped: after the last byte, or
+/// when the client is gone.
+pub(super) struct Trace {
+    record: Option<Box<Record>>,
+    started: Instant,
+    progress: Arc<Progress>,
+    connection: Arc<ConnectionWatch>,
+    log: Log,
+    has_ended: bool,
+}
+
+/// What [`Trace::begin`] needs of a request.
+pub(super) struct Begin<'a> {
+    pub(super) id: String,
+    pub(super) peer: IpAddr,
+    pub(super) method: &'a Method,
+    pub(super) host: String,
+    pub(super) target: &'a Uri,
+}
+
+impl Trace {
+    pub(super) fn begin(begin: Begin<'_>, connection: Arc<ConnectionWatch>, log: Log) -> Self {
+        connection.request_begins();
+        Self {
+            record: Some(Box::new(Record {
+                id: begin.id,
+                method: begin.method.as_str().to_owned(),
+                host: begin.host,
+                path: redacted(begin.target),
+                ..Record::of(begin.peer)
+            })),
+            started: Instant::now(),
+            progress: Arc::default(),
+            connection,
+            log,
+            has_ended: false,
+        }
+    }
+
+    fn set(&mut self, change: impl FnOnce(&mut Record)) {
+        if let Some(record) = &mut self.record {
+            change(record);
+        }
+    }
+
+    /// The request's id.
+    pub(super) fn id(&self) -> &str {
+        self.record.as_ref().map_or("", |record| &record.id)
+    }
+
+    /// What is known of the request's body.
+    pub(super) fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        let after = millis(self.started.elapsed());
+        self.set(|record| {
+            record.status = status.as_u16();
+            record.first_byte_ms.get_or_insert(after);
+        });
+    }
+
+    pub(super) fn refused(&mut self, code: &'static str) {
+        self.set(|record| record.code = Some(code));
+    }
+
+    pub(super) fn managed(&mut self, caller: Caller) {
+        self.set(|record| record.caller = Some(caller.as_str()));
+    }
+
+    pub(super) fn routed(&mut self, target: &Target) {
+        self.set(|record| {
+            record.route = Some(target.url.clone());
+            record.workspace.clone_from(&target.workspace);
+            record.service.clone_from(&target.service);
+        });
+    }
+
+    pub(super) fn reached(&mut self, container: &str, connected_in: Option<Duration>) {
+        self.set(|record| {
+            record.container = Some(container.to_owned());
+            record.connect_ms = connected_in.map(millis).or(record.connect_ms);
+        });
+    }
+
+    pub(super) fn passed_out(&mut self, bytes: u64) {
+        self.set(|record| record.bytes_out += bytes);
+    }
+
+    pub(super) fn passed_in(&mut self, bytes: u64) {
+        self.set(|record| record.bytes_in += bytes);
+    }
+
+    pub(super) fn cut(&mut self, why: &str) {
+        self.has_ended = true;
+        self.set(|record| record.cut = Some(why.to_owned()));
+    }
+
+    /// The answer was sent to its end.
+    pub(super) fn ended(&mut self) {
+        self.has_ended = true;
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        self.connection.request_ends();
+        let Some(mut record) = self.record.take() else {
+            return;
+        };
+        record.bytes_in += self.progress.bytes();
+        record.total_ms = millis(self.started.elapsed());
+        if !self.has_ended && record.status != 499 {
+            record.cut = Some("the client left".to_owned());
+        }
+        self.log.write(record);
+    }
+}
+
+/// In milliseconds, to the microsecond.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "years of microseconds are exact"
+)]
+fn millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}
+
+/// The target without the values of query keys that hold secrets.
+fn redacted(target: &Uri) -> String {
+    let Some(query) = target.query() else {
+        return target.path().to_owned();
+    };
+    let mut text = format!("{}?", target.path());
+    for (place, pair) in query.split('&').enumerate() {
+        if place > 0 {
+            text.push('&');
+        }
+        match pair.split_once('=') {
+            Some((key, _)) if is_secret(key) => {
+                text.push_str(key);
+                text.push_str("=[redacted]");
+            }
+            _ => text.push_str(pair),
+        }
+    }
+    text
+}
+
+fn is_secret(key: &str) -> bool {
+    const SECRET: [&str; 11] = [
+        "token",
+        "access_token",
+        "id_token",
+        "code",
+        "key",
+        "api_key",
+        "password",
+        "secret",
+        "sig",
+        "signature",
+        "refresh_token",
+    ];
+    let key = percent_decoded(key);
+    SECRET.iter().any(|secret| key.eq_ignore_ascii_case(secret))
+}
+
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = String::with_capacity(text.len());
+    let mut place = 0;
+    while let Some(&byte) = bytes.get(place) {
+        let hex = bytes
+            .get(place + 1..place + 3)
+            .filter(|_| byte == b'%')
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        decoded.push(char::from(hex.unwrap_or(byte)));
+        place += if hex.is_some() { 3 } else { 1 };
+    }
+    decoded
+}
+
+fn as_rfc3339<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*time))
+}
+
+/// `2026-01-31T12:00:00.123Z`
+fn rfc3339(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    // Days to a date, in the calendar that begins on the first of March of the
+    // year 0 and so has its leap day last (H. Hinnant, "chrono-compatible
+    // low-level date algorithms").
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let mut text = String::with_capacity(24);
+    let _ = write!(
+        text,
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+        since.subsec_millis()
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_rfc_3339() {
+        let at = |seconds, millis| {
+            rfc3339(UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(millis))
+        };
+        assert_eq!(at(0, 0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(at(951_782_400, 7), "2000-02-29T00:00:00.007Z");
+        assert_eq!(at(1_767_225_599, 999), "2025-12-31T23:59:59.999Z");
+        assert_eq!(at(4_102_444_800, 0), "2100-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn secrets_in_a_query_are_not_logged() {
+        let of = |target: &str| redacted(&target.parse().unwrap());
+        assert_eq!(of("/a?x=1&token=abc&y"), "/a?x=1&token=[redacted]&y");
+        assert_eq!(of("/a?t%6fken=abc"), "/a?t%6fken=[redacted]");
+        assert_eq!(
+            of("/a?API_KEY=a=b&tokens=1"),
+            "/a?API_KEY=[redacted]&tokens=1"
+        );
+        assert_eq!(of("/a?"), "/a?");
+        assert_eq!(of("/a?%=1&%4"), "/a?%=1&%4");
+        assert_eq!(of("/token=1"), "/token=1");
+    }
+
+    #[test]
+    fn a_line_is_one_line_of_plain_ascii_whatever_is_in_it() {
+        let mut line = Vec::new();
+        let nasty = "a\nb\u{1b}[2J\u{202e}\u{7f}\u{85}\u{2028}\"\\ü😀";
+        write_line(
+            &mut line,
+            &Record {
+                path: nasty.to_owned(),
+                ..Record::of(IpAddr::from([127, 0, 0, 1]))
+            },
+        )
+        .unwrap();
+        let line = String::from_utf8(line).unwrap();
+        let body = line.strip_suffix('\n').unwrap();
+        assert!(
+            body.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+            "{line}"
+        );
+        let read: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(read["path"], nasty);
+    }
+}

@@ -1,0 +1,248 @@
+//! What the proxy does with a byte, from the socket to the upstream and back.
+//!
+//! Files in the order a request travels: `listener` takes the connection (and
+//! `connection` watches it), [`guard`] decides whether it is management or
+//! traffic, `manage` hands the one to the API, [`routes`] says where the other
+//! leads, `forward` sends it there over the `pool` (and `upgrade` joins what is
+//! no HTTP any more), `log` writes one line when the last byte has passed.
+//!
+//! It knows neither engine nor store: routes, networks and the guard's
+//! settings are handed in through [`Shared`], each replaced as a whole. The
+//! data path never waits for whoever hands them in.
+//!
+//! Start reading at [`serve`], then [`guard::decide`].
+
+mod answer;
+mod authority;
+mod body;
+mod connection;
+mod forward;
+pub mod guard;
+mod headers;
+mod listener;
+mod log;
+mod manage;
+mod pool;
+mod refusal;
+pub mod routes;
+mod upgrade;
+
+use std::{
+    collections::BTreeMap,
+    hash::{BuildHasher as _, RandomState},
+    io::Write,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+pub use self::{
+    authority::Authority,
+    body::{BodyError, BoxBody, ManagedBody, Silent},
+    guard::{AttachedNetwork, Caller, GuardConfig, Subnet, Token},
+    listener::serve,
+    manage::{Management, Peer},
+    refusal::{Code, Refusal, Refusals},
+    routes::{RouteInputs, Routes},
+};
+
+/// From a look to the routes that follow from it. They take a millisecond; if
+/// they are not there by then, nobody follows the looks.
+const ROUTES_SWITCH_IN: Duration = Duration::from_secs(1);
+
+/// Between two looks at what is under way. Nothing on the data path has to tell
+/// anybody when it ends; a stop takes many times longer.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// How long and how many.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// For a head, from its first byte to its last.
+    pub head: Duration,
+    /// Between two requests on one connection.
+    pub keep_alive: Duration,
+    /// For one try to connect to an upstream.
+    pub connect: Duration,
+    /// From the end of a request to the head of its answer; streams of events
+    /// and switched protocols may take longer.
+    pub response_head: Duration,
+    /// Between two pieces of a body.
+    pub body_silence: Duration,
+    /// Open connections.
+    pub connections: usize,
+    /// For what is under way when the proxy ends.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            connect: Duration::from_secs(2),
+            response_head: Duration::from_secs(60),
+            body_silence: Duration::from_secs(60),
+            connections: 10_000,
+            // The engine kills a container 10 s after it asked it to stop.
+            drain: Duration::from_secs(8),
+        }
+    }
+}
+
+/// What every connection shares.
+pub struct Shared {
+    guard: Current<GuardConfig>,
+    networks: Current<Option<Vec<AttachedNetwork>>>,
+    routes: Current<Routes>,
+    pool: pool::Pool,
+    log: log::Log,
+    management: Management,
+    refusals: Refusals,
+    bucket: guard::Bucket,
+    connections: connection::Registry,
+    limits: Limits,
+    seed: u64,
+    drawn: AtomicU64,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("limits", &self.limits)
+            .field("refusals", &self.refusals)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// A proxy without routes that writes its access log to `log`.
+    ///
+    /// Tokenless calls are refused until [`Shared::set_networks`] was called
+    /// once: before that nobody knows which addresses are containers.
+    pub fn new(
+        guard: GuardConfig,
+        log: Box<dyn Write + Send>,
+        management: Management,
+    ) -> Arc<Self> {
+        Self::with_limits(guard, log, management, Limits::default())
+    }
+
+    /// The same with other limits.
+    pub fn with_limits(
+        guard: GuardConfig,
+        log: Box<dyn Write + Send>,
+        management: Management,
+        limits: Limits,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            guard: Current::new(guard),
+            networks: Current::new(None),
+            routes: Current::new(Routes::default()),
+            pool: pool::Pool::default(),
+            log: log::Log::to(log),
+            management,
+            refusals: Refusals::default(),
+            bucket: guard::Bucket::full(),
+            connections: connection::Registry::default(),
+            limits,
+            // Keyed from the OS once a process: what is drawn from it need only
+            // be distinct and spread out, never secret.
+            seed: RandomState::new().hash_one(0),
+            drawn: AtomicU64::new(0),
+        })
+    }
+
+    /// Replaces the guard's settings, as when the token is rotated.
+    pub fn set_guard(&self, guard: GuardConfig) {
+        self.guard.set(Arc::new(guard));
+    }
+
+    /// Says which networks the proxy is in now.
+    pub fn set_networks(&self, networks: Vec<AttachedNetwork>) {
+        self.networks.set(Arc::new(Some(networks)));
+    }
+
+    /// Replaces the routes. Requests under way keep the ones they began with;
+    /// idle connections to what is no upstream any more are closed.
+    pub fn set_routes(&self, routes: Arc<Routes>) {
+        self.pool.keep_only(&routes);
+        self.routes.set(routes);
+    }
+
+    /// The routes of this moment.
+    pub fn routes(&self) -> Arc<Routes> {
+        self.routes.get()
+    }
+
+    /// Returns once no route leads to a container any more, and no request is
+    /// under way there; what lasts for ever by its nature does not count. What is
+    /// under way is not waited for longer than `patience`.
+    pub async fn left(&self, container: &str, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let is_routed = || {
+            let routes = self.routes();
+            let mut upstreams = routes.targets().flat_map(routes::Target::upstreams);
+            upstreams.any(|upstream| upstream.key.id == container)
+        };
+        let given_up = Instant::now() + ROUTES_SWITCH_IN;
+        while is_routed() && Instant::now() < given_up {
+            sleep(LOOK_AGAIN).await;
+        }
+        // Whoever read the routes just before is on its way to the pool.
+        sleep(LOOK_AGAIN).await;
+        while self.pool.ending(container) > 0 && Instant::now() < deadline {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// How often each refusal was made, by its code.
+    pub fn refusals(&self) -> BTreeMap<&'static str, u64> {
+        self.refusals.all()
+    }
+
+    /// How many lines of the access log were dropped.
+    pub fn dropped_log_lines(&self) -> u64 {
+        self.log.dropped()
+    }
+
+    fn guard(&self) -> Arc<GuardConfig> {
+        self.guard.get()
+    }
+
+    fn networks(&self) -> Arc<Option<Vec<AttachedNetwork>>> {
+        self.networks.get()
+    }
+
+    /// The next of a sequence without visible order (splitmix64).
+    fn random(&self) -> u64 {
+        let drawn = self.drawn.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let mut mixed = self
+            .seed
+            .wrapping_add(drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// A value that is replaced as a whole while others read it.
+#[derive(Debug)]
+struct Current<T>(RwLock<Arc<T>>);
+
+impl<T> Current<T> {
+    fn new(value: T) -> Self {
+        Self(RwLock::new(Arc::new(value)))
+    }
+
+    fn get(&self) -> Arc<T> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn set(&self, value: Arc<T>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = value;
+    }
+}

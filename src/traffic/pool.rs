@@ -1,0 +1,334 @@
+//! Keeps connections to upstreams, each to one start of one container.
+//!
+//! A connection is kept by [`UpstreamKey`] and never by an address alone. What
+//! leaves the routes leaves the pool: its idle connections are closed, those
+//! in use end with their request.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::Instant,
+};
+
+use super::{
+    body::RequestBody,
+    routes::{Address, Routes, Upstream, UpstreamKey},
+};
+
+/// As many as the clients that may wait at once in front of one container;
+/// beyond that a connection is cheaper to make again than to keep.
+const MOST_IDLE: usize = 256;
+
+/// Less than what common servers wait (75 s), more than people think (a page at a time).
+const IDLE_FOR: Duration = Duration::from_secs(60);
+
+/// How long a connection that was just given back may take to be usable again:
+/// its own task has to run once. Longer means that something is wrong with it.
+const SETTLES_IN: Duration = Duration::from_millis(10);
+
+/// The connections to every upstream.
+#[derive(Debug, Default)]
+pub(super) struct Pool(Mutex<HashMap<UpstreamKey, Arc<Place>>>);
+
+/// The connections to one upstream.
+#[derive(Debug, Default)]
+struct Place {
+    idle: Mutex<VecDeque<Idle>>,
+    in_flight: AtomicUsize,
+    /// Of those in flight: how many end only when somebody hangs up.
+    lasting: AtomicUsize,
+    is_closed: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+#[derive(Debug)]
+struct Connection {
+    sender: SendRequest<RequestBody>,
+    /// Whether a byte came since the last request was handed over.
+    heard: Arc<AtomicBool>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    /// The container refuses it: nothing listens.
+    #[error("connection refused")]
+    Refused,
+    /// It does not answer.
+    #[error("no answer within {} s", .0.as_secs_f32())]
+    Timeout(Duration),
+    /// Anything else.
+    #[error(transparent)]
+    Other(io::Error),
+}
+
+/// The right to use an upstream for one request. Counts as its load while it lives.
+pub(super) struct Lease {
+    place: Arc<Place>,
+    connection: Option<Connection>,
+    /// It ends only when somebody hangs up.
+    is_lasting: bool,
+    /// The connection has carried a request before.
+    pub(super) is_reused: bool,
+    /// How long it took to connect, if it had to.
+    pub(super) connected_in: Option<Duration>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pool {
+    fn place(&self, key: &UpstreamKey) -> Arc<Place> {
+        let mut places = locked(&self.0);
+        if let Some(place) = places.get(key) {
+            return Arc::clone(place);
+        }
+        Arc::clone(places.entry(key.clone()).or_default())
+    }
+
+    /// How many requests an upstream has now.
+    pub(super) fn load(&self, upstream: &Upstream) -> usize {
+        locked(&self.0)
+            .get(&upstream.key)
+            .map_or(0, |place| place.in_flight.load(Ordering::Relaxed))
+    }
+
+    /// How many requests a container has that will end by themselves.
+    pub(super) fn ending(&self, id: &str) -> usize {
+        let places = locked(&self.0);
+        let its = places.iter().filter(|(key, _)| key.id == id);
+        its.map(|(_, place)| {
+            let all = place.in_flight.load(Ordering::Relaxed);
+            all.saturating_sub(place.lasting.load(Ordering::Relaxed))
+        })
+        .sum()
+    }
+
+    /// A kept connection, or a new one.
+    pub(super) async fn lease(
+        &self,
+        upstream: &Upstream,
+        allow_reuse: bool,
+        connect_within: Duration,
+    ) -> Result<Lease, ConnectError> {
+        let place = self.place(&upstream.key);
+        place.in_flight.fetch_add(1, Ordering::Relaxed);
+        let mut lease = Lease {
+            place,
+            connection: None,
+            is_lasting: false,
+            is_reused: false,
+            connected_in: None,
+        };
+        if allow_reuse && let Some(connection) = lease.place.take_idle().await {
+            lease.connection = Some(connection);
+            lease.is_reused = true;
+            return Ok(lease);
+        }
+        let started = Instant::now();
+        lease.connection = Some(connect(&upstream.key.address, connect_within).await?);
+        lease.connected_in = Some(started.elapsed());
+        Ok(lease)
+    }
+
+    /// Forgets what the routes do not lead to any more, and what nobody used for long.
+    pub(super) fn keep_only(&self, routes: &Routes) {
+        let wanted: std::collections::HashSet<&UpstreamKey> = routes
+            .targets()
+            .flat_map(|target| target.upstreams())
+            .map(|upstream| &upstream.key)
+            .collect();
+        locked(&self.0).retain(|key, place| {
+            let is_wanted = wanted.contains(key);
+            place.is_closed.store(!is_wanted, Ordering::Relaxed);
+            if is_wanted {
+                place.forget_old();
+            } else {
+                locked(&place.idle).clear();
+            }
+            // Kept while somebody counts what is still under way there.
+            is_wanted || place.in_flight.load(Ordering::Relaxed) > 0
+        });
+    }
+}
+
+impl Place {
+    async fn take_idle(&self) -> Option<Connection> {
+        loop {
+            // The newest first: the least likely to have been closed meanwhile.
+            let Idle {
+                mut connection,
+                since,
+            } = locked(&self.idle).pop_back()?;
+            if connection.sender.is_closed() || since.elapsed() > IDLE_FOR {
+                continue;
+            }
+            let is_usable = connection.sender.is_ready()
+                || matches!(
+                    tokio::time::timeout(SETTLES_IN, connection.sender.ready()).await,
+                    Ok(Ok(()))
+                );
+            if is_usable {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn put_idle(&self, connection: Connection) {
+        if self.is_closed.load(Ordering::Relaxed) || connection.sender.is_closed() {
+            return;
+        }
+        let mut idle = locked(&self.idle);
+        if idle.len() >= MOST_IDLE {
+            idle.pop_front();
+        }
+        idle.push_back(Idle {
+            connection,
+            since: Instant::now(),
+        });
+    }
+
+    fn forget_old(&self) {
+        locked(&self.idle)
+            .retain(|idle| idle.since.elapsed() <= IDLE_FOR && !idle.connection.sender.is_closed());
+    }
+}
+
+impl Lease {
+    /// The connection to send the request over.
+    pub(super) fn sender(&mut self) -> Option<&mut SendRequest<RequestBody>> {
+        let connection = self.connection.as_mut()?;
+        connection.heard.store(false, Ordering::Relaxed);
+        Some(&mut connection.sender)
+    }
+
+    /// Whether the upstream sent anything since.
+    pub(super) fn has_heard(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|connection| connection.heard.load(Ordering::Relaxed))
+    }
+
+    /// Says that this one ends only when somebody hangs up.
+    pub(super) fn lasts(&mut self) {
+        if !std::mem::replace(&mut self.is_lasting, true) {
+            self.place.lasting.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Keeps the connection for another request.
+    pub(super) fn give_back(mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.place.put_idle(connection);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.place.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.is_lasting {
+            self.place.lasting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+async fn connect(address: &Address, within: Duration) -> Result<Connection, ConnectError> {
+    let stream = match tokio::time::timeout(within, dial(address)).await {
+        Err(_) => return Err(ConnectError::Timeout(within)),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            return Err(ConnectError::Refused);
+        }
+        Ok(Err(error)) => return Err(ConnectError::Other(error)),
+        Ok(Ok(stream)) => stream,
+    };
+    // Small writes go out at once; a failure here only means that they do not.
+    let _ = stream.set_nodelay(true);
+    let heard = Arc::new(AtomicBool::new(false));
+    let io = TokioIo::new(UpstreamIo {
+        stream,
+        heard: Arc::clone(&heard),
+    });
+    let (sender, connection) = http1::Builder::new()
+        .handshake(io)
+        .await
+        .map_err(|error| ConnectError::Other(io::Error::other(error)))?;
+    // What goes wrong on it is told to whoever sends the next request.
+    tokio::spawn(connection.with_upgrades());
+    Ok(Connection { sender, heard })
+}
+
+async fn dial(address: &Address) -> io::Result<TcpStream> {
+    match address {
+        Address::Socket(address) => TcpStream::connect::<SocketAddr>(*address).await,
+        Address::Name(host, port) => TcpStream::connect((host.as_str(), *port)).await,
+    }
+}
+
+/// An upstream's socket that remembers whether it said anything.
+struct UpstreamIo {
+    stream: TcpStream,
+    heard: Arc<AtomicBool>,
+}
+
+impl AsyncRead for UpstreamIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.heard.store(true, Ordering::Relaxed);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for UpstreamIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

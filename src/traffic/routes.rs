@@ -1,0 +1,249 @@
+//! Says where a host and path lead.
+//!
+//! [`Routes`] is rebuilt whole from what is wanted and what is there, and never
+//! changed: a request reads one table from its start to its end. Nothing here
+//! asks the engine or the store.
+//!
+//! The order: exact host, then the most specific wildcard, then the default
+//! route; among the routes of one host the longest path that fits.
+
+mod derive;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+    time::SystemTime,
+};
+
+pub use self::derive::RouteInputs;
+use super::authority::Authority;
+
+/// Where an upstream listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// A container's own address.
+    Socket(SocketAddr),
+    /// A name outside, looked up at each connection.
+    Name(String, u16),
+}
+
+/// What connections are kept by: never an address alone, since a stopped
+/// container's address goes to another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct UpstreamKey {
+    /// The container's id, or the outside route's authority.
+    pub id: String,
+    /// When it was started: a restarted container is another upstream.
+    pub started: SystemTime,
+    /// Where it listens.
+    pub address: Address,
+}
+
+/// One container, or one place outside, that answers requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its identity.
+    pub key: UpstreamKey,
+    /// What people call it: the container's name.
+    pub name: String,
+}
+
+/// What a route leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// What people call it: ``service `web` of `shop` ``.
+    pub name: String,
+    /// The workspace's key, if it is one's.
+    pub workspace: Option<String>,
+    /// The service's or the outside route's name.
+    pub service: Option<String>,
+    /// Where it is found, as a person would type it.
+    pub url: String,
+    /// What answers.
+    pub leads: Leads,
+}
+
+/// What answers at the end of a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leads {
+    /// Any of these containers.
+    To(Vec<Upstream>),
+    /// Nothing yet: its state, in words.
+    Nowhere {
+        /// Such as `exited with code 1`.
+        state: String,
+    },
+    /// A server outside the engine, which knows itself by another name.
+    Outside {
+        /// The server.
+        upstream: Upstream,
+        /// What it calls itself: its Host.
+        authority: String,
+        /// What its paths start with, without a slash at the end.
+        prefix: String,
+    },
+    /// Something that this version cannot speak to: why, in words.
+    Unsupported {
+        /// Such as `https upstreams are not there yet`.
+        why: String,
+    },
+}
+
+impl Target {
+    /// The upstreams it may use.
+    pub fn upstreams(&self) -> &[Upstream] {
+        match &self.leads {
+            Leads::To(upstreams) => upstreams,
+            Leads::Outside { upstream, .. } => std::slice::from_ref(upstream),
+            Leads::Nowhere { .. } | Leads::Unsupported { .. } => &[],
+        }
+    }
+}
+
+/// One line of the table, before it is sorted.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// A host, or `*.host`; `None` for whatever no other rule takes.
+    pub host: Option<String>,
+    /// Only paths that start with this, on a segment's end.
+    pub path: Option<String>,
+    /// What it leads to.
+    pub target: Arc<Target>,
+}
+
+/// The table: immutable, rebuilt whole.
+#[derive(Debug, Default)]
+pub struct Routes {
+    exact: HashMap<String, Vec<Entry>>,
+    /// `.host` of each `*.host`, the longest first.
+    wildcards: Vec<(String, Vec<Entry>)>,
+    default: Vec<Entry>,
+    listed: Vec<Arc<Target>>,
+    conflicts: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    path: Option<String>,
+    target: Arc<Target>,
+}
+
+impl Routes {
+    /// Sorts rules into a table. Of two rules for one host and path the first holds.
+    pub fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
+        let mut routes = Self::default();
+        let mut wildcards: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+        for rule in rules {
+            let named = rule
+                .host
+                .clone()
+                .unwrap_or_else(|| "the default route".to_owned());
+            let entries = match &rule.host {
+                None => &mut routes.default,
+                Some(host) => match host.strip_prefix('*') {
+                    Some(suffix) => wildcards.entry(suffix.to_ascii_lowercase()).or_default(),
+                    None => routes.exact.entry(canonical(host)).or_default(),
+                },
+            };
+            // `/` and no path at all are the same claim.
+            let path = rule
+                .path
+                .map(|path| path.trim_end_matches('/').to_owned())
+                .filter(|path| !path.is_empty());
+            if let Some(holder) = entries.iter().find(|entry| entry.path == path) {
+                if holder.target != rule.target {
+                    routes.conflicts.push(format!(
+                        "{} cannot have {named}{}: {} has it",
+                        rule.target.name,
+                        path.unwrap_or_default(),
+                        holder.target.name
+                    ));
+                }
+                continue;
+            }
+            if !routes
+                .listed
+                .iter()
+                .any(|target| Arc::ptr_eq(target, &rule.target))
+            {
+                routes.listed.push(Arc::clone(&rule.target));
+            }
+            entries.push(Entry {
+                path,
+                target: rule.target,
+            });
+        }
+        routes.wildcards = wildcards.into_iter().collect();
+        routes
+            .wildcards
+            .sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
+        let all = routes
+            .exact
+            .values_mut()
+            .chain(routes.wildcards.iter_mut().map(|(_, entries)| entries))
+            .chain(std::iter::once(&mut routes.default));
+        for entries in all {
+            entries
+                .sort_by_key(|entry| std::cmp::Reverse(entry.path.as_ref().map_or(0, String::len)));
+        }
+        routes
+    }
+
+    /// Where a host (as [`Authority`] reads it) and a path lead.
+    pub fn find(&self, host: &str, path: &str) -> Option<&Arc<Target>> {
+        let exact = self.exact.get(host).and_then(|entries| fit(entries, path));
+        if exact.is_some() {
+            return exact;
+        }
+        self.wildcards
+            .iter()
+            .filter(|(suffix, _)| is_under(host, suffix))
+            .find_map(|(_, entries)| fit(entries, path))
+            .or_else(|| fit(&self.default, path))
+    }
+
+    /// Whether a route other than the default one answers to the host.
+    pub fn is_live(&self, host: &str) -> bool {
+        self.exact.contains_key(host)
+            || self
+                .wildcards
+                .iter()
+                .any(|(suffix, _)| is_under(host, suffix))
+    }
+
+    /// Everything that can be reached, in the order of the files.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.listed.iter().map(AsRef::as_ref)
+    }
+
+    /// Claims that were not granted, in words.
+    pub fn conflicts(&self) -> &[String] {
+        &self.conflicts
+    }
+}
+
+fn canonical(host: &str) -> String {
+    Authority::parse(host.as_bytes())
+        .map_or_else(|| host.to_ascii_lowercase(), |authority| authority.host)
+}
+
+fn is_under(host: &str, suffix: &str) -> bool {
+    host.len() > suffix.len() && host.ends_with(suffix)
+}
+
+/// The entry with the longest path that fits: they are sorted so.
+fn fit<'a>(entries: &'a [Entry], path: &str) -> Option<&'a Arc<Target>> {
+    entries
+        .iter()
+        .find(|entry| match &entry.path {
+            None => true,
+            Some(prefix) => path
+                .strip_prefix(prefix.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        })
+        .map(|entry| &entry.target)
+}
+
+#[cfg(test)]
+mod tests;
