@@ -1,5 +1,6 @@
 //! Cosmos: declare containers in `cosmos.toml`, and keep them so.
 
+pub mod api;
 pub mod config;
 pub mod docker;
 pub mod plan;

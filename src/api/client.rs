@@ -1,0 +1,334 @@
+//! The CLI's end of the wire.
+//!
+//! A connection a request: they are loopback connections, and a stream holds
+//! its own for as long as it lasts.
+
+use std::{io, net::SocketAddr};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _, stream};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Frame, Incoming},
+    header,
+};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::net::TcpStream;
+
+use super::wire::{ErrorBody, Event, PREFIX, Problem};
+use crate::reconcile::engine::LogChunk;
+
+/// A server that answers, and what it wants to see first.
+#[derive(Clone)]
+pub struct Client {
+    address: SocketAddr,
+    token: String,
+}
+
+/// Why a call came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens there, or it went away in the middle.
+    #[error("the proxy at {address} does not answer")]
+    Unreachable {
+        /// Where it was looked for.
+        address: SocketAddr,
+        /// The system's words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It answered no.
+    #[error("{}", .problem.message)]
+    Refused {
+        /// The HTTP status.
+        status: StatusCode,
+        /// What is wrong.
+        problem: Problem,
+    },
+    /// It answered something that is not of this API: no proxy of ours.
+    #[error("what listens at {address} is not a Cosmos proxy")]
+    Stranger {
+        /// Where.
+        address: SocketAddr,
+    },
+}
+
+type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
+
+impl Client {
+    /// A client of the server at an address, with the token it asks for.
+    pub fn new(address: SocketAddr, token: String) -> Self {
+        Self { address, token }
+    }
+
+    /// Where the server is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Asks and reads the answer whole.
+    ///
+    /// # Errors
+    /// If it cannot be reached or says no.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.whole(self.send(Method::GET, path, empty()).await?)
+            .await
+    }
+
+    /// Sends JSON and reads the answer whole.
+    ///
+    /// # Errors
+    /// If it cannot be reached or says no.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.whole(self.send(Method::POST, path, json(body)).await?)
+            .await
+    }
+
+    /// Asks without a body, with any method, and reads the answer whole.
+    ///
+    /// # Errors
+    /// If it cannot be reached or says no.
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<T, ClientError> {
+        self.whole(self.send(method, path, empty()).await?).await
+    }
+
+    /// Sends JSON and follows the events that answer.
+    ///
+    /// # Errors
+    /// If it cannot be reached or says no.
+    pub async fn events<B: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<impl Stream<Item = Result<Event, ClientError>> + use<B>, ClientError> {
+        let body = body.map_or_else(empty, |body| json(body));
+        let response = self.send(method, path, body).await?;
+        Ok(self.event_lines(response))
+    }
+
+    /// Sends a body as it comes and follows the events that answer.
+    ///
+    /// # Errors
+    /// If it cannot be reached or says no.
+    pub async fn upload<C: Stream<Item = io::Result<Bytes>> + Send + 'static>(
+        &self,
+        path: &str,
+        chunks: C,
+    ) -> Result<impl Stream<Item = Result<Event, ClientError>> + use<C>, ClientError> {
+        let body = StreamBody::new(chunks.map(|chunk| chunk.map(Frame::data))).boxed_unsync();
+        let response = self.send(Method::PUT, path, body).await?;
+        Ok(self.event_lines(response))
+    }
+
+    /// Follows the output of a container.
+    ///
+    /// # Errors
+    /// If it cannot be reached or says no.
+    pub async fn frames(
+        &self,
+        path: &str,
+    ) -> Result<impl Stream<Item = Result<LogChunk, ClientError>> + use<>, ClientError> {
+        let response = self.send(Method::GET, path, empty()).await?;
+        Ok(self.split(response, take_frame))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: RequestBody,
+    ) -> Result<Response<Incoming>, ClientError> {
+        let unreachable =
+            |source: Box<dyn std::error::Error + Send + Sync>| ClientError::Unreachable {
+                address: self.address,
+                source,
+            };
+        let stream = TcpStream::connect(self.address)
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        // Small requests must not wait for an acknowledgement.
+        stream
+            .set_nodelay(true)
+            .map_err(|error| unreachable(error.into()))?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{PREFIX}{path}"))
+            .header(header::HOST, format!("localhost:{}", self.address.port()))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body)
+            .map_err(|error| unreachable(error.into()))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| unreachable(error.into()))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| unreachable(error.into()))?
+            .to_bytes();
+        match serde_json::from_slice::<ErrorBody>(&body) {
+            Ok(body) => Err(ClientError::Refused {
+                status,
+                problem: body.error,
+            }),
+            Err(_) => Err(ClientError::Stranger {
+                address: self.address,
+            }),
+        }
+    }
+
+    async fn whole<T: DeserializeOwned>(
+        &self,
+        response: Response<Incoming>,
+    ) -> Result<T, ClientError> {
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| self.cut(error))?
+            .to_bytes();
+        serde_json::from_slice(&body).map_err(|_| ClientError::Stranger {
+            address: self.address,
+        })
+    }
+
+    fn event_lines(
+        &self,
+        response: Response<Incoming>,
+    ) -> impl Stream<Item = Result<Event, ClientError>> + use<> {
+        let address = self.address;
+        self.split(response, take_line).map(move |line| {
+            serde_json::from_slice(&line?).map_err(|_| ClientError::Stranger { address })
+        })
+    }
+
+    /// Cuts a body into parts as they become complete.
+    fn split<T: Send + 'static>(
+        &self,
+        response: Response<Incoming>,
+        take: fn(&mut BytesMut) -> Option<T>,
+    ) -> impl Stream<Item = Result<T, ClientError>> + use<T> {
+        let client = self.clone();
+        stream::unfold(
+            (response.into_body(), BytesMut::new()),
+            move |(mut body, mut buffer)| {
+                let client = client.clone();
+                async move {
+                    loop {
+                        if let Some(part) = take(&mut buffer) {
+                            return Some((Ok(part), (body, buffer)));
+                        }
+                        match body.frame().await? {
+                            Ok(frame) => {
+                                buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| data))
+                            }
+                            Err(error) => return Some((Err(client.cut(error)), (body, buffer))),
+                        }
+                    }
+                }
+            },
+        )
+    }
+
+    fn cut(&self, error: hyper::Error) -> ClientError {
+        ClientError::Unreachable {
+            address: self.address,
+            source: error.into(),
+        }
+    }
+}
+
+/// Percent-encodes a value for a query or a path segment.
+pub fn encoded(value: &str) -> String {
+    use std::fmt::Write as _;
+    value
+        .bytes()
+        .fold(String::with_capacity(value.len()), |mut text, byte| {
+            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                text.push(char::from(byte));
+            } else {
+                // Writing to a `String` cannot fail.
+                let _ = write!(text, "%{byte:02X}");
+            }
+            text
+        })
+}
+
+fn empty() -> RequestBody {
+    Full::default()
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+fn json(body: &impl Serialize) -> RequestBody {
+    // Our types have string keys only, which is all that can fail here.
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    Full::from(body)
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+fn take_line(buffer: &mut BytesMut) -> Option<Bytes> {
+    let end = buffer.iter().position(|byte| *byte == b'\n')?;
+    Some(buffer.split_to(end + 1).freeze())
+}
+
+fn take_frame(buffer: &mut BytesMut) -> Option<LogChunk> {
+    let mut head = buffer.get(..8)?;
+    let stream = head.get_u32() >> 24;
+    let length = head.get_u32() as usize;
+    if buffer.len() < 8 + length {
+        return None;
+    }
+    buffer.advance(8);
+    let bytes = buffer.split_to(length).freeze();
+    Some(if stream == 2 {
+        LogChunk::Err(bytes)
+    } else {
+        LogChunk::Out(bytes)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_taken_only_when_it_is_whole() {
+        let whole = [2, 0, 0, 0, 0, 0, 0, 2, b'h', b'i'];
+        for end in 0..whole.len() {
+            assert_eq!(take_frame(&mut BytesMut::from(&whole[..end])), None);
+        }
+        let mut buffer = BytesMut::from(&whole[..]);
+        assert_eq!(
+            take_frame(&mut buffer),
+            Some(LogChunk::Err(Bytes::from_static(b"hi")))
+        );
+        assert!(buffer.is_empty());
+    }
+
+    #[test]
+    fn what_a_query_cannot_hold_is_encoded() {
+        assert_eq!(encoded("a b&c=ä"), "a%20b%26c%3D%C3%A4");
+    }
+}

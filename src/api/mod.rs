@@ -1,0 +1,7 @@
+//! Both ends of the wire in one folder: what crosses it, who answers, who asks.
+//!
+//! Start reading at [`wire`], which lists all that crosses.
+
+pub mod client;
+pub mod server;
+pub mod wire;

@@ -1,0 +1,198 @@
+//! The management side: `POST /container` and everything under `/_cosmos/v1`.
+//!
+//! The gate stands before this (see `traffic::guard`): whatever arrives here
+//! may be here. Handlers translate, and decide nothing.
+//!
+//! Container output crosses as frames, as Docker frames it: a byte for the
+//! stream (1 out, 2 err), three zeros, the length as four big-endian bytes, and
+//! the bytes themselves.
+
+mod containers;
+mod founding;
+mod input;
+mod problem;
+#[cfg(test)]
+mod tests;
+mod workspaces;
+
+use std::sync::{Arc, atomic::AtomicUsize};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::sync::mpsc;
+
+use super::wire::{API_VERSION, ErrorBody, Event, PREFIX, Problem, Version};
+use crate::{
+    reconcile::{
+        adhoc::Adhoc,
+        controller::Controller,
+        engine::{Console, EngineError, LogChunk},
+    },
+    workspace::Installation,
+};
+
+/// What the handlers work with.
+pub struct Management {
+    /// The loop that keeps workspaces true.
+    pub controller: Arc<Controller>,
+    /// The orders about single containers.
+    pub adhoc: Adhoc,
+    /// What containers say.
+    pub console: Arc<dyn Console>,
+    /// Whose server this is.
+    pub installation: Installation,
+    /// Starts of callers without the token that are under way.
+    pub starting: AtomicUsize,
+}
+
+/// Whether a request came with the token. Put into its extensions by whoever
+/// stands before the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trusted(pub bool);
+
+/// The largest body with a token that is read whole: 16 MiB.
+const LARGEST_JSON: usize = 16 << 20;
+
+/// Every endpoint.
+pub fn router(management: Arc<Management>) -> Router {
+    let v1 = Router::new()
+        .route("/version", get(version))
+        .route("/workspaces", get(workspaces::list))
+        .route(
+            "/workspaces/{key}",
+            get(workspaces::status)
+                .put(workspaces::apply)
+                .delete(workspaces::down),
+        )
+        .route("/workspaces/{key}/plan", post(workspaces::plan))
+        .route(
+            "/workspaces/{key}/commands/{command}/run",
+            post(workspaces::run_command),
+        )
+        .route("/images", axum::routing::put(containers::build))
+        .route(
+            "/containers",
+            get(containers::list).post(containers::start_adhoc),
+        )
+        .route(
+            "/containers/{reference}",
+            get(containers::find).delete(containers::remove),
+        )
+        .route("/containers/{reference}/{order}", post(containers::order))
+        .route("/containers/{reference}/logs", get(containers::logs))
+        .route("/containers/{reference}/wait", get(containers::wait))
+        .fallback(no_such_endpoint)
+        .method_not_allowed_fallback(no_such_endpoint);
+    Router::new()
+        .route("/container", post(founding::container))
+        .nest(PREFIX, v1)
+        .layer(axum::extract::DefaultBodyLimit::max(LARGEST_JSON))
+        .with_state(management)
+}
+
+async fn version(
+    axum::extract::State(management): axum::extract::State<Arc<Management>>,
+) -> Json<Version> {
+    Json(Version {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        api: API_VERSION,
+        installation: management.installation.to_string(),
+    })
+}
+
+async fn no_such_endpoint() -> Refused {
+    Refused(
+        Problem::new("no_such_endpoint", "this proxy has no such endpoint")
+            .hinted("`cosmos proxy status` shows whether the proxy is older than your `cosmos`"),
+    )
+}
+
+/// A problem on its way out, with the status its code stands for.
+pub(super) struct Refused(pub(super) Problem);
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+/// Whatever can say what it means to a person, as `?` needs it.
+impl<E> From<E> for Refused
+where
+    Problem: for<'a> From<&'a E>,
+{
+    fn from(error: E) -> Self {
+        Self(Problem::from(&error))
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (problem::status(&self.0), Json(ErrorBody { error: self.0 })).into_response()
+    }
+}
+
+/// Does it to its end, whether or not the caller stays to hear of it: what was
+/// begun with the engine must not stop between two calls.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refused>> + Send + 'static,
+) -> Result<T, Refused> {
+    tokio::spawn(work).await.unwrap_or_else(|ended| {
+        Err(Problem::new("failed", format!("it was not done to its end: {ended}")).into())
+    })
+}
+
+/// Answers with events, a JSON line each, as they happen.
+pub(super) fn events(receiver: mpsc::UnboundedReceiver<Event>) -> Response {
+    let lines = stream::unfold(receiver, |mut receiver| async move {
+        let event = receiver.recv().await?;
+        let mut line = serde_json::to_vec(&event).unwrap_or_default();
+        line.push(b'\n');
+        Some((
+            Ok::<_, std::convert::Infallible>(Bytes::from(line)),
+            receiver,
+        ))
+    });
+    streamed("application/x-ndjson", lines)
+}
+
+/// Answers with a container's output in frames.
+pub(super) fn frames(
+    chunks: impl Stream<Item = Result<LogChunk, EngineError>> + Send + 'static,
+) -> Response {
+    let framed = chunks.map(|chunk| {
+        let (stream, bytes) = match chunk.map_err(std::io::Error::other)? {
+            LogChunk::Out(bytes) => (1, bytes),
+            LogChunk::Err(bytes) => (2, bytes),
+        };
+        let mut frame = BytesMut::with_capacity(8 + bytes.len());
+        frame.put_u32(stream << 24);
+        // The engine's own frames are far below 4 GiB.
+        frame.put_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        frame.put(bytes);
+        Ok::<_, std::io::Error>(frame.freeze())
+    });
+    streamed("application/vnd.docker.multiplexed-stream", framed)
+}
+
+fn streamed<E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static>(
+    kind: &'static str,
+    chunks: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+) -> Response {
+    (
+        StatusCode::OK,
+        [
+            (header::CONTENT_TYPE, kind),
+            (header::CACHE_CONTROL, "no-store"),
+        ],
+        Body::from_stream(chunks),
+    )
+        .into_response()
+}

@@ -1,0 +1,260 @@
+//! Single containers: started, found, ordered about, listened to; and images built.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    response::Response,
+};
+use futures_util::TryStreamExt as _;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::{
+    Management, Refused, events, frames,
+    input::{Asked, Sent},
+    to_its_end,
+};
+use crate::{
+    api::wire::{
+        About, Containers, Event, Found, ImageBuild, LogOptions, Ordered, Problem, StartAdhoc,
+    },
+    reconcile::{adhoc, controller::Order, engine::Login},
+    workspace::ImageRef,
+};
+
+pub(super) async fn list(
+    State(management): State<Arc<Management>>,
+) -> Result<Json<Containers>, Refused> {
+    let observed = management.controller.engine().observe().await?;
+    let adhoc = management.adhoc.ours(&observed)?;
+    Ok(Json(Containers {
+        schema: 1,
+        adhoc: adhoc
+            .into_iter()
+            .map(|container| management.controller.container_status(container))
+            .collect(),
+        workspaces: management.controller.all_status().await?,
+    }))
+}
+
+pub(super) async fn start_adhoc(
+    State(management): State<Arc<Management>>,
+    Sent(start): Sent<StartAdhoc>,
+) -> Result<Response, Refused> {
+    let image = ImageRef::new(start.image.clone())
+        .map_err(|_| Problem::new("invalid_request", "no image was named"))?;
+    let mut container = adhoc::container(image.clone(), start.args.clone());
+    container.env = start
+        .env
+        .iter()
+        .map(|line| match line.split_once('=') {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => (line.clone(), String::new()),
+        })
+        .collect();
+    container.mounts = start.mounts.clone();
+    container.ports = start.ports.clone();
+    container.tty = start.tty;
+    container.stdin = start.stdin;
+    container.workdir = start.workdir.clone();
+    container.user = start.user.clone();
+    management.console.log_in(
+        start
+            .credentials
+            .into_iter()
+            .map(|(host, login)| Login {
+                host,
+                username: login.username,
+                password: login.password,
+            })
+            .collect(),
+    );
+
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let progressed = |progress| {
+            // The caller may have hung up.
+            let _ = sender.send(Event::ImageProgressed {
+                image: image.to_string(),
+                progress,
+            });
+        };
+        let started = management
+            .adhoc
+            .start(container, start.name, start.remove, start.hold, &progressed)
+            .await;
+        let event = match started {
+            Ok((id, name)) if start.hold => Event::ContainerCreated {
+                id: id.to_string(),
+                name: name.to_string(),
+            },
+            Ok((id, name)) => Event::ContainerStarted {
+                id: id.to_string(),
+                name: name.to_string(),
+            },
+            Err(error) => Event::Failed {
+                problem: Problem::from(&error),
+            },
+        };
+        let _ = sender.send(event);
+    });
+    Ok(events(receiver))
+}
+
+pub(super) async fn find(
+    State(management): State<Arc<Management>>,
+    Path(reference): Path<String>,
+    Asked(about): Asked<About>,
+) -> Result<Json<Found>, Refused> {
+    Ok(Json(
+        management
+            .controller
+            .find(&reference, about.workspace.as_deref())
+            .await?,
+    ))
+}
+
+pub(super) async fn remove(
+    State(management): State<Arc<Management>>,
+    Path(reference): Path<String>,
+    Asked(about): Asked<About>,
+) -> Result<Json<Ordered>, Refused> {
+    obey(management, reference, Order::Remove, about).await
+}
+
+pub(super) async fn order(
+    State(management): State<Arc<Management>>,
+    Path((reference, order)): Path<(String, String)>,
+    Asked(about): Asked<About>,
+) -> Result<Json<Ordered>, Refused> {
+    let order = match order.as_str() {
+        "start" => Order::Start,
+        "stop" => Order::Stop,
+        "restart" => Order::Restart,
+        "release" => Order::Release,
+        other => {
+            return Err(
+                Problem::new("invalid_request", format!("there is no order `{other}`")).into(),
+            );
+        }
+    };
+    obey(management, reference, order, about).await
+}
+
+async fn obey(
+    management: Arc<Management>,
+    reference: String,
+    order: Order,
+    about: About,
+) -> Result<Json<Ordered>, Refused> {
+    to_its_end(async move {
+        let obeyed = management
+            .controller
+            .order(&reference, order, about.workspace.as_deref(), &about.by)
+            .await?;
+        Ok(Json(Ordered {
+            service: obeyed.service,
+            containers: obeyed.containers,
+            note: obeyed.note,
+        }))
+    })
+    .await
+}
+
+/// The query of `GET /containers/REF/logs`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LogQuery {
+    follow: bool,
+    tail: Option<u64>,
+    since: Option<i64>,
+    timestamps: bool,
+}
+
+pub(super) async fn logs(
+    State(management): State<Arc<Management>>,
+    Path(reference): Path<String>,
+    Asked(query): Asked<LogQuery>,
+) -> Result<Response, Refused> {
+    let container = ours(&management, &reference).await?;
+    let options = LogOptions {
+        follow: query.follow,
+        tail: query.tail,
+        since: query.since,
+        timestamps: query.timestamps,
+    };
+    Ok(frames(management.console.logs(&container, options)))
+}
+
+pub(super) async fn wait(
+    State(management): State<Arc<Management>>,
+    Path(reference): Path<String>,
+) -> Result<Json<i64>, Refused> {
+    let container = ours(&management, &reference).await?;
+    Ok(Json(management.console.wait(&container).await?))
+}
+
+/// The id of the container of ours that is meant; of a service, its first. The
+/// engine would know any other by this name, too.
+async fn ours(management: &Management, reference: &str) -> Result<String, Refused> {
+    let found = management.controller.find(reference, None).await?;
+    let Some(container) = found.containers.into_iter().next() else {
+        return Err(Problem::new(
+            "not_found",
+            format!("service `{reference}` has no container"),
+        )
+        .into());
+    };
+    Ok(container.id)
+}
+
+/// The query of `PUT /images`: what the context is built into, as JSON in one value.
+#[derive(Debug, Deserialize)]
+pub(super) struct BuildQuery {
+    build: String,
+}
+
+/// Builds an image from the context that is the body: a tar stream without a bound.
+pub(super) async fn build(
+    State(management): State<Arc<Management>>,
+    Asked(query): Asked<BuildQuery>,
+    context: Body,
+) -> Result<Response, Refused> {
+    let build: ImageBuild = serde_json::from_str(&query.build).map_err(|error| {
+        Problem::new(
+            "invalid_request",
+            format!("the build is not understood: {error}"),
+        )
+    })?;
+    let context = Box::pin(context.into_data_stream().map_err(std::io::Error::other));
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let image = build.tag.clone();
+        let progressed = |progress| {
+            // The caller may have hung up.
+            let _ = sender.send(Event::ImageProgressed {
+                image: image.clone(),
+                progress,
+            });
+        };
+        let event = match management.console.build(build, context, &progressed).await {
+            Ok(()) => Event::Finished {
+                outcome: crate::api::wire::Outcome {
+                    succeeded: 1,
+                    failed: 0,
+                    skipped: 0,
+                    services: 0,
+                    millis: 0,
+                },
+            },
+            Err(error) => Event::Failed {
+                problem: Problem::from(&error),
+            },
+        };
+        let _ = sender.send(event);
+    });
+    Ok(events(receiver))
+}

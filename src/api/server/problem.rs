@@ -1,0 +1,36 @@
+//! Which HTTP status a problem's code stands for.
+
+use axum::http::StatusCode;
+
+use crate::api::wire::Problem;
+
+pub(super) fn status(problem: &Problem) -> StatusCode {
+    match problem.code.as_str() {
+        "not_found" | "no_such_endpoint" | "image_not_found" | "not_up" => StatusCode::NOT_FOUND,
+        "invalid_request" | "invalid_name" | "ambiguous" | "cannot_run" => StatusCode::BAD_REQUEST,
+        "conflict" | "other_folder" | "world_moved" | "port_taken" => StatusCode::CONFLICT,
+        "too_many_containers" => StatusCode::TOO_MANY_REQUESTS,
+        "state_full" => StatusCode::INSUFFICIENT_STORAGE,
+        "pull_failed" => StatusCode::BAD_GATEWAY,
+        "engine_unreachable" | "engine_deadline" => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reconcile::engine::EngineError;
+
+    #[test]
+    fn an_engine_that_does_not_answer_in_time_is_unavailable() {
+        let late = EngineError::Deadline {
+            call: "list",
+            seconds: 10,
+        };
+        assert_eq!(
+            status(&Problem::from(&late)),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! Workspaces: applied, planned, looked at, taken down.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::Response,
+};
+use tokio::sync::mpsc;
+
+use super::{
+    Management, Refused, events,
+    input::{Asked, Sent},
+    to_its_end,
+};
+use crate::{
+    api::wire::{Down, Event, PlanReport, Problem, RunCommand, Status, Wish},
+    plan::Volumes,
+};
+
+pub(super) async fn list(
+    State(management): State<Arc<Management>>,
+) -> Result<Json<Vec<Status>>, Refused> {
+    Ok(Json(management.controller.all_status().await?))
+}
+
+pub(super) async fn status(
+    State(management): State<Arc<Management>>,
+    Path(key): Path<String>,
+) -> Result<Json<Status>, Refused> {
+    Ok(Json(management.controller.status(&key).await?))
+}
+
+pub(super) async fn plan(
+    State(management): State<Arc<Management>>,
+    Path(key): Path<String>,
+    Sent(wish): Sent<Wish>,
+) -> Result<Json<PlanReport>, Refused> {
+    check_key(&key, &wish)?;
+    let (plan, unchanged) = management.controller.preview(&wish).await?;
+    Ok(Json(PlanReport {
+        schema: 1,
+        digest: plan.digest(),
+        steps: plan.summaries(),
+        blocked: plan.blocked.iter().map(Problem::from).collect(),
+        unchanged,
+    }))
+}
+
+/// Applies in a task of its own: whoever asked may hang up, the order stands.
+pub(super) async fn apply(
+    State(management): State<Arc<Management>>,
+    Path(key): Path<String>,
+    Sent(wish): Sent<Wish>,
+) -> Result<Response, Refused> {
+    check_key(&key, &wish)?;
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let controller = Arc::clone(&management.controller);
+    tokio::spawn(async move {
+        if let Err(problem) = controller.apply(wish, &sender).await {
+            // The caller may have hung up.
+            let _ = sender.send(Event::Failed { problem });
+        }
+    });
+    Ok(events(receiver))
+}
+
+pub(super) async fn down(
+    State(management): State<Arc<Management>>,
+    Path(key): Path<String>,
+    Asked(down): Asked<Down>,
+) -> Response {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let controller = Arc::clone(&management.controller);
+    let volumes = if down.volumes {
+        Volumes::Remove
+    } else {
+        Volumes::Keep
+    };
+    tokio::spawn(async move {
+        if let Err(problem) = controller.down(&key, &down.folder, volumes, &sender).await {
+            // The caller may have hung up.
+            let _ = sender.send(Event::Failed { problem });
+        }
+    });
+    events(receiver)
+}
+
+/// Creates the container of a command, unstarted: the caller attaches first.
+pub(super) async fn run_command(
+    State(management): State<Arc<Management>>,
+    Path((key, command)): Path<(String, String)>,
+    Sent(run): Sent<RunCommand>,
+) -> Result<Json<BTreeMap<&'static str, String>>, Refused> {
+    to_its_end(async move {
+        let (id, name) = management
+            .controller
+            .create_command(&key, &command, run)
+            .await?;
+        Ok(Json(BTreeMap::from([
+            ("id", id.to_string()),
+            ("name", name.to_string()),
+        ])))
+    })
+    .await
+}
+
+fn check_key(key: &str, wish: &Wish) -> Result<(), Problem> {
+    if wish.workspace.identity.key() == key {
+        return Ok(());
+    }
+    Err(Problem::new(
+        "invalid_request",
+        format!(
+            "the path names the workspace `{key}`, the body `{}`",
+            wish.workspace.identity.key()
+        ),
+    ))
+}

@@ -1,0 +1,190 @@
+//! All that crosses the wire between the CLI and the server.
+//!
+//! Streams are NDJSON lines of [`Event`]; errors are [`ErrorBody`] with an HTTP
+//! status. Container output crosses as frames (see [`crate::api::server`]).
+//!
+//! Version 1. A field may be added with a default; anything else is version 2.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::{
+    plan::{Sign, StepId, StepSummary, Subject},
+    reconcile::{
+        controller::{
+            CommandStatus, ContainerStatus, Found, RunCommand, ServiceState, ServiceStatus, Status,
+            Wish,
+        },
+        engine::{ImageBuild, LogOptions, Progress},
+        event::{Event, Outcome, Problem},
+    },
+    workspace::{Mount, Override, PortPublish, Readiness, SecretName, Workspace},
+};
+
+/// The path every endpoint but `POST /container` is under.
+pub const PREFIX: &str = "/_cosmos/v1";
+
+/// The version of this API. Raised with the prefix.
+pub const API_VERSION: u32 = 1;
+
+/// `GET /version`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Of the program.
+    pub version: String,
+    /// Of the API.
+    pub api: u32,
+    /// The installation it belongs to.
+    pub installation: String,
+}
+
+/// The body of every refusal and failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: Problem,
+}
+
+/// The answer of `POST /workspaces/KEY/plan`, whose body is a [`Wish`], as that of `PUT`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanReport {
+    /// The version of this form.
+    pub schema: u32,
+    /// Names this plan; `up --expect` takes it.
+    pub digest: String,
+    /// What would be done, in order.
+    pub steps: Vec<StepSummary>,
+    /// What cannot be done, and why.
+    pub blocked: Vec<Problem>,
+    /// Services that stay as they are.
+    pub unchanged: Vec<String>,
+}
+
+/// `DELETE /workspaces/KEY`: the query of `down`. Answers with [`Event`]s.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Down {
+    /// Remove the volumes too.
+    pub volumes: bool,
+    /// The folder it was brought up from, so that no other checkout's is taken down.
+    pub folder: String,
+}
+
+/// `POST /containers`: start an ad-hoc container. Answers with [`Event`]s.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StartAdhoc {
+    /// The image.
+    pub image: String,
+    /// Its command; none keeps the container alive without one.
+    pub args: Vec<String>,
+    /// Its name; one is made where there is none.
+    pub name: Option<String>,
+    /// `KEY=VALUE`.
+    pub env: Vec<String>,
+    /// Mounts.
+    pub mounts: Vec<Mount>,
+    /// Host ports.
+    pub ports: Vec<PortPublish>,
+    /// The engine removes it when it ends.
+    pub remove: bool,
+    /// A terminal.
+    pub tty: bool,
+    /// Standard input kept open.
+    pub stdin: bool,
+    /// Only create it: whoever asked attaches, and starts it then.
+    pub hold: bool,
+    /// Working folder.
+    pub workdir: Option<String>,
+    /// User.
+    pub user: Option<String>,
+    /// Registry logins for this one pull, by host.
+    pub credentials: BTreeMap<String, Credentials>,
+}
+
+/// A login at a registry. Kept in memory only.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credentials {
+    /// The user.
+    pub username: String,
+    /// The password or token.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `POST /containers/REF/ORDER` and its kin: whom it is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct About {
+    /// The workspace of the caller's folder: its services' names come first.
+    pub workspace: Option<String>,
+    /// The words of the order, for whoever asks later: `cosmos stop web`.
+    pub by: String,
+}
+
+/// What an order did, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// The service, if it was one.
+    pub service: Option<String>,
+    /// The containers, by name.
+    pub containers: Vec<String>,
+    /// A sentence worth showing: an override that was recorded or released.
+    pub note: Option<String>,
+}
+
+/// `GET /containers`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Containers {
+    /// The version of this form.
+    pub schema: u32,
+    /// Every ad-hoc container.
+    pub adhoc: Vec<ContainerStatus>,
+    /// Every workspace that is up.
+    pub workspaces: Vec<Status>,
+}
+
+/// The body of `POST /container`, the founding API. Closed: unknown and
+/// duplicate keys are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "action", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Founding {
+    /// Start an ad-hoc container.
+    Start {
+        /// The image.
+        image: String,
+        /// Its command; none keeps the container alive without one.
+        #[serde(default)]
+        args: Vec<String>,
+        /// Its name.
+        #[serde(default)]
+        name: Option<String>,
+    },
+    /// Stop an ad-hoc container.
+    Stop {
+        /// Its id, a prefix of it, or its name.
+        container_id: String,
+    },
+    /// Restart an ad-hoc container.
+    Restart {
+        /// Its id, a prefix of it, or its name.
+        container_id: String,
+    },
+}
+
+/// The answer of `POST /container`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundingReply {
+    /// 64 hex digits.
+    pub container_id: String,
+    /// `started`, `stopped` or `restarted`.
+    pub status: String,
+}
