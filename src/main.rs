@@ -1,1 +1,7 @@
-fn main() {}
+//! `cosmos`: parse, run, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cosmos::cli::run()
+}

@@ -1,0 +1,391 @@
+//! What can be typed: parsing only. Each verb's file gives it its meaning.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Declares containers in cosmos.toml and keeps them so.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cosmos",
+    version,
+    about = "Declare containers in cosmos.toml, and keep them so",
+    after_help = "Examples:\n  cosmos up                        make the workspace in this folder true\n  cosmos start ubuntu:latest       a shell in any image\n  cosmos status                    how everything is\n  cosmos stop web                  stop a service, and hold it stopped\n\nExit codes: 0 done, 1 failed, 2 wrong usage or invalid config, 3 changes pending (plan --exit-code), 130 interrupted.",
+    disable_help_subcommand = false,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// Above the options of [`Global`], so that a verb's own come first.
+const EVERYWHERE: &str = "Options of every verb";
+
+/// What every verb understands.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Global {
+    /// Say nothing but the command's own output
+    #[arg(short, long, global = true, help_heading = EVERYWHERE)]
+    pub(super) quiet: bool,
+    /// How progress is shown: in place on a terminal and plain lines elsewhere
+    /// (auto), always lines (plain), objects on stdout (json), not at all (none)
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        hide_default_value = true,
+        value_name = "FORM",
+        help_heading = EVERYWHERE
+    )]
+    pub(super) progress: Progress,
+    /// Which of several checkouts of one workspace this is
+    #[arg(
+        long,
+        global = true,
+        env = "COSMOS_INSTANCE",
+        value_name = "NAME",
+        help_heading = EVERYWHERE
+    )]
+    pub(super) instance: Option<String>,
+    /// The config; else cosmos.toml is searched upwards from the current folder
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+}
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Progress {
+    /// In place on a terminal, plain lines elsewhere
+    #[default]
+    Auto,
+    /// A line for each thing that happened
+    Plain,
+    /// A JSON object for each thing that happened, on stdout
+    Json,
+    /// None
+    None,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Make the workspace in this folder true
+    Up(Up),
+    /// Stop and remove what `up` made
+    Down(Down),
+    /// Show what `up` would do, and why
+    Plan(Plan),
+    /// Show how everything is
+    #[command(visible_alias = "ps")]
+    Status(Status),
+    /// Show what containers say
+    Logs(Logs),
+    /// Run a command in a running container
+    Exec(Exec),
+    /// Run a command that the config declares
+    Run(Run),
+    /// Start a container of any image, or a service of this workspace
+    Start(Start),
+    /// Stop a container, or stop a service and hold it stopped
+    #[command(
+        after_help = "Examples:\n  cosmos stop web            a service of this workspace\n  cosmos stop nginx-k3f9     a container by name\n  cosmos stop 3f2a9c         a container by the beginning of its id"
+    )]
+    Stop(OrderArgs),
+    /// Stop a container or service and start it again
+    #[command(
+        after_help = "Examples:\n  cosmos restart web api     services of this workspace\n  cosmos restart nginx-k3f9  a container by name"
+    )]
+    Restart(OrderArgs),
+    /// Let a service follow the config again
+    #[command(
+        after_help = "Examples:\n  cosmos release web         what `cosmos stop web` held, starts again"
+    )]
+    Release(OrderArgs),
+    /// Build the images that the config builds
+    Build(Build),
+    /// Check the config, without an engine
+    #[command(after_help = "Examples:\n  cosmos check\n  cosmos check -f other.toml")]
+    Check(Check),
+    /// Print the resolved workspace
+    #[command(after_help = "Examples:\n  cosmos config\n  cosmos config --profile dev")]
+    Config(Check),
+    /// Look after the proxy container
+    Proxy(ProxyArgs),
+    /// Serve as the proxy (inside its container)
+    #[command(hide = true)]
+    Serve,
+}
+
+/// Which workspace.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Project {
+    /// The config; else cosmos.toml is searched upwards from the current folder
+    #[arg(short = 'f', long = "file", id = "verb_file", value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Switch on a profile (can be given more than once)
+    #[arg(long = "profile", value_name = "P")]
+    pub(super) profiles: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos up\n  cosmos up web            only web, and what it depends on\n  cosmos up --no-wait      do not wait until everything is ready"
+)]
+pub(super) struct Up {
+    /// Only these services, and what they depend on
+    #[arg(value_name = "SERVICE")]
+    pub(super) services: Vec<String>,
+    #[command(flatten)]
+    pub(super) project: Project,
+    /// Return once everything is started, without waiting for ready
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    /// Build images again, even where they are there
+    #[arg(long)]
+    pub(super) build: bool,
+    /// Forget every override first
+    #[arg(long)]
+    pub(super) release: bool,
+    /// Carry out only the plan with this digest
+    #[arg(long, value_name = "DIGEST")]
+    pub(super) expect: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(super) yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos down\n  cosmos down --volumes    and the volumes, after asking"
+)]
+pub(super) struct Down {
+    #[command(flatten)]
+    pub(super) project: Project,
+    /// Remove the workspace's volumes, too
+    #[arg(long)]
+    pub(super) volumes: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(super) yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos plan\n  cosmos plan --exit-code    exit with 3 if something would change"
+)]
+pub(super) struct Plan {
+    #[command(flatten)]
+    pub(super) project: Project,
+    /// Exit with 3 if something would change
+    #[arg(long)]
+    pub(super) exit_code: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos status\n  cosmos status --all      every workspace and every ad-hoc container\n  cosmos status --json"
+)]
+pub(super) struct Status {
+    #[command(flatten)]
+    pub(super) project: Project,
+    /// Every workspace, and every ad-hoc container
+    #[arg(short, long)]
+    pub(super) all: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos logs              all services of this workspace\n  cosmos logs -f web api\n  cosmos logs --tail 20 nginx-k3f9"
+)]
+pub(super) struct Logs {
+    /// Services, or containers by id or name; all services if none is named
+    #[arg(value_name = "NAME")]
+    pub(super) names: Vec<String>,
+    /// Go on as more is written
+    #[arg(short, long)]
+    pub(super) follow: bool,
+    /// Only so many lines from the end
+    #[arg(long, value_name = "LINES")]
+    pub(super) tail: Option<u64>,
+    /// Not before: `10m`, `2h`, or seconds since the epoch
+    #[arg(long, value_name = "WHEN")]
+    pub(super) since: Option<String>,
+    /// Each line behind its time
+    #[arg(short, long)]
+    pub(super) timestamps: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos exec web sh\n  cosmos exec -T db pg_dump shop > shop.sql"
+)]
+pub(super) struct Exec {
+    /// No terminal, even if there is one
+    #[arg(short = 'T', long)]
+    pub(super) no_tty: bool,
+    /// Run as this user
+    #[arg(short, long)]
+    pub(super) user: Option<String>,
+    /// Run in this folder
+    #[arg(short, long)]
+    pub(super) workdir: Option<String>,
+    /// Set an environment variable
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub(super) env: Vec<String>,
+    /// A service, or a container by id or name; then the command
+    #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME COMMAND")]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cosmos run test\n  cosmos run migrate -- --dry-run")]
+pub(super) struct Run {
+    /// The command's name in the config; then further arguments
+    #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND ARGS")]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos start ubuntu:latest                          a shell\n  cosmos start ubuntu:latest echo hello               one command\n  cosmos start -d nginx:alpine nginx -g 'daemon off;' a server, at http://<name>.localhost:8080\n  cosmos start web                                    a service of this workspace"
+)]
+pub(super) struct Start {
+    /// Return as soon as it runs
+    #[arg(short, long)]
+    pub(super) detach: bool,
+    /// Remove the container when it ends
+    #[arg(long)]
+    pub(super) rm: bool,
+    /// The container's name
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// Set an environment variable; `KEY` alone takes this shell's value
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub(super) env: Vec<String>,
+    /// Mount a folder or volume: `./src:/src`, `data:/var/lib/data:ro`
+    #[arg(short, long, value_name = "SOURCE:TARGET")]
+    pub(super) volume: Vec<String>,
+    /// Publish a port: `8000:80`, `127.0.0.1:8000:80/udp`, or `80` for any free one
+    #[arg(short, long, value_name = "HOST:CONTAINER")]
+    pub(super) publish: Vec<String>,
+    /// Run in this folder
+    #[arg(short, long)]
+    pub(super) workdir: Option<String>,
+    /// Run as this user
+    #[arg(short, long)]
+    pub(super) user: Option<String>,
+    /// An image and its command, or a service of this workspace
+    #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "IMAGE COMMAND")]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OrderArgs {
+    /// Services, or containers by id, by the beginning of one, or by name
+    #[arg(required = true, value_name = "ID")]
+    pub(super) ids: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos build\n  cosmos build api         only the image `api`"
+)]
+pub(super) struct Build {
+    /// Only these images
+    #[arg(value_name = "IMAGE")]
+    pub(super) images: Vec<String>,
+    #[command(flatten)]
+    pub(super) project: Project,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    pub(super) project: Project,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos proxy status\n  cosmos proxy logs -f     what passes, as it passes\n  cosmos proxy upgrade     after an upgrade of `cosmos`"
+)]
+pub(super) struct ProxyArgs {
+    #[command(subcommand)]
+    pub(super) verb: ProxyVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProxyVerb {
+    /// Show the proxy's version, address and image
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what the proxy logs
+    Logs {
+        /// Go on as more is written
+        #[arg(short, long)]
+        follow: bool,
+        /// Only so many lines from the end
+        #[arg(long, value_name = "LINES")]
+        tail: Option<u64>,
+    },
+    /// Replace the proxy by one of this version; the state stays
+    Upgrade,
+    /// Remove the proxy; the state stays, and so does what runs
+    Rm,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, error::ErrorKind};
+
+    use super::*;
+
+    fn start(line: &str) -> Start {
+        let words = std::iter::once("cosmos").chain(line.split(' '));
+        match Cli::try_parse_from(words).unwrap().verb {
+            Verb::Start(start) => start,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_stands_after_the_image_is_the_commands_own() {
+        for (line, words) in [
+            ("start ubuntu echo --help", vec!["ubuntu", "echo", "--help"]),
+            ("start ubuntu --help", vec!["ubuntu", "--help"]),
+            ("start ubuntu ls -q -d", vec!["ubuntu", "ls", "-q", "-d"]),
+            ("start -- ubuntu ls", vec!["ubuntu", "ls"]),
+        ] {
+            let start = start(line);
+            assert_eq!(start.words, words, "{line}");
+            assert!(!start.detach, "{line}");
+        }
+    }
+
+    #[test]
+    fn help_before_the_image_is_ours() {
+        let asked = Cli::try_parse_from(["cosmos", "start", "--help"]).unwrap_err();
+        assert_eq!(asked.kind(), ErrorKind::DisplayHelp);
+    }
+}

@@ -1,0 +1,180 @@
+//! Where the user stands: which config, which workspace, which environment.
+
+use std::{collections::BTreeMap, env, path::PathBuf, process::ExitCode};
+
+use super::{
+    args::{Check, Global, Project},
+    error::{Failure, Kind},
+    ui::{out, outln, sayln},
+};
+use crate::{
+    config::{self, EngineName, Loaded, Sources},
+    workspace::Installation,
+};
+
+/// The installation that `COSMOS_INSTALLATION` names.
+pub(super) fn installation() -> Result<Installation, Failure> {
+    match env::var("COSMOS_INSTALLATION") {
+        Ok(name) if !name.is_empty() => Installation::new(&name)
+            .map_err(|error| Failure::usage(format!("COSMOS_INSTALLATION: {error}"))),
+        // Never another installation than the one that was meant.
+        Err(env::VarError::NotUnicode(_)) => {
+            Err(Failure::usage("COSMOS_INSTALLATION is not UTF-8"))
+        }
+        _ => Ok(Installation::default()),
+    }
+}
+
+/// Loads the config of the folder we are in, or the one that was named.
+pub(super) fn load(global: &Global, project: &Project) -> Result<Loaded, Failure> {
+    let loaded = load_as(global, project, Secrets::Read)?;
+    // Not at all rather than on another engine than was asked for.
+    if loaded.engine == EngineName::Swarm {
+        return Err(Failure::usage("there is no `engine = \"swarm\"` yet")
+            .hinted("take it out of [workspace]: it is Docker then, or Podman"));
+    }
+    Ok(loaded)
+}
+
+/// Whether the values of secrets are read: that can mean running a password manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    Read,
+    Skip,
+}
+
+fn load_as(global: &Global, project: &Project, secrets: Secrets) -> Result<Loaded, Failure> {
+    let sources = sources(global, project, secrets)?;
+    match config::load(&sources) {
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                sayln!(
+                    "{}",
+                    warning.render(colour(), super::terminal_width().unwrap_or(100))
+                );
+            }
+            Ok(loaded)
+        }
+        Err(diagnostics) => {
+            sayln!(
+                "{}",
+                diagnostics.render(colour(), super::terminal_width().unwrap_or(100))
+            );
+            Err(Failure::shown(Kind::Usage))
+        }
+    }
+}
+
+/// The workspace of the folder we are in, if there is one and its config is valid.
+pub(super) fn workspace_here(global: &Global) -> Option<Loaded> {
+    config::load(&sources(global, &Project::default(), Secrets::Skip).ok()?).ok()
+}
+
+fn sources(global: &Global, project: &Project, secrets: Secrets) -> Result<Sources, Failure> {
+    let named = project.file.clone().or_else(|| global.file.clone());
+    let file = match named {
+        Some(file) => file,
+        None => {
+            let here = env::current_dir()?;
+            config::find(&here).ok_or_else(|| {
+                Failure::usage(format!("no cosmos.toml in {} or in any folder above it", here.display()))
+                    .hinted("write one (`cosmos.toml.example` shows all there is), or name it: `cosmos -f FILE ..`")
+            })?
+        }
+    };
+    Ok(Sources {
+        file,
+        user_file: user_file(),
+        env: environment(),
+        instance: global.instance.clone().filter(|name| !name.is_empty()),
+        profiles: project.profiles.clone(),
+        installation: installation()?,
+        skip_secrets: secrets == Secrets::Skip,
+        ..Sources::default()
+    })
+}
+
+/// Variables that are not UTF-8 cannot be named in a config.
+fn environment() -> BTreeMap<String, String> {
+    env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn user_file() -> Option<PathBuf> {
+    let folder = match env::var_os("XDG_CONFIG_HOME") {
+        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
+        _ => PathBuf::from(env::var_os("HOME")?).join(".config"),
+    };
+    Some(folder.join("cosmos").join("config.toml")).filter(|file| file.exists())
+}
+
+fn colour() -> bool {
+    use std::io::IsTerminal as _;
+    std::io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none()
+}
+
+/// `cosmos check`.
+pub(super) fn check(global: &Global, args: &Check) -> Result<ExitCode, Failure> {
+    if args.json {
+        let diagnostics = match config::load(&sources(global, &args.project, Secrets::Skip)?) {
+            Ok(_) => serde_json::json!([]),
+            Err(diagnostics) => serde_json::to_value(&diagnostics).unwrap_or_default(),
+        };
+        let is_valid = diagnostics.as_array().is_some_and(Vec::is_empty);
+        outln!(
+            "{}",
+            serde_json::json!({ "schema": 1, "diagnostics": diagnostics })
+        );
+        return Ok(ExitCode::from(if is_valid { 0 } else { 2 }));
+    }
+    let loaded = load_as(global, &args.project, Secrets::Skip)?;
+    if !global.quiet {
+        outln!(
+            "{} is valid: {}, {}",
+            loaded.workspace.identity,
+            super::ui::plural(
+                loaded
+                    .workspace
+                    .services
+                    .len()
+                    .try_into()
+                    .unwrap_or(u32::MAX),
+                "service"
+            ),
+            super::ui::plural(
+                loaded
+                    .workspace
+                    .commands
+                    .len()
+                    .try_into()
+                    .unwrap_or(u32::MAX),
+                "command"
+            ),
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `cosmos config`: the resolved workspace.
+pub(super) fn show(global: &Global, args: &Check) -> Result<ExitCode, Failure> {
+    let loaded = load_as(global, &args.project, Secrets::Skip)?;
+    let workspace = &loaded.workspace;
+    if args.json {
+        outln!(
+            "{}",
+            serde_json::to_string_pretty(workspace).unwrap_or_default()
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
+    match toml::to_string_pretty(workspace) {
+        Ok(text) => out!("{text}"),
+        Err(error) => {
+            return Err(
+                Failure::new(format!("the workspace cannot be shown as TOML: {error}"))
+                    .hinted("use `cosmos config --json`"),
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,123 @@
+//! `cosmos exec`: a command in a running container.
+
+use std::process::ExitCode;
+
+use super::{
+    args::{Exec, Global},
+    bootstrap, context,
+    error::Failure,
+    start::{attach_failed, exit_code, is_interactive, with_values},
+    terminal::{self, StdinKind},
+};
+use crate::{
+    api::{
+        client::{Client, encoded},
+        wire::Found,
+    },
+    docker::attach::{self, ExecOptions},
+};
+
+pub(super) async fn run(global: Global, args: Exec) -> Result<ExitCode, Failure> {
+    let (name, command) = args
+        .words
+        .split_first()
+        .ok_or_else(|| Failure::usage("no container was named"))?;
+    if command.is_empty() {
+        return Err(Failure::usage("no command was given")
+            .hinted(format!("for a shell: `cosmos exec {name} sh`")));
+    }
+    let client = bootstrap::existing(&global).await?;
+    let container = running(&global, &client, name).await?;
+    let tty = !args.no_tty && is_interactive();
+    let options = ExecOptions {
+        command: command.to_vec(),
+        tty,
+        stdin: tty || terminal::stdin_kind() == StdinKind::Stream,
+        user: args.user,
+        workdir: args.workdir,
+        env: with_values(&args.env),
+    };
+    join(&container, &options).await?.map_err(attach_failed)
+}
+
+/// The id of the container that a name means, which must be running.
+pub(super) async fn running(
+    global: &Global,
+    client: &Client,
+    name: &str,
+) -> Result<String, Failure> {
+    let found = found(global, client, name).await?;
+    match found
+        .containers
+        .into_iter()
+        .find(|container| container.state == "running")
+    {
+        Some(container) => Ok(container.id),
+        None => Err(Failure::new(format!("`{name}` is not running"))
+            .hinted(format!("start it: `cosmos start {name}`"))),
+    }
+}
+
+/// What a name means here.
+pub(super) async fn found(global: &Global, client: &Client, name: &str) -> Result<Found, Failure> {
+    let workspace = context::workspace_here(global).map(|loaded| loaded.workspace.identity.key());
+    let query = workspace
+        .map(|key| format!("?workspace={}", encoded(&key)))
+        .unwrap_or_default();
+    Ok(client
+        .get(&format!("/containers/{}{query}", encoded(name)))
+        .await?)
+}
+
+/// Opens the first of these shells that the container has, on our terminal.
+pub(super) async fn shell(container: &str, shells: &[&str]) -> Result<ExitCode, Failure> {
+    let mut missing = None;
+    for shell in shells {
+        let options = ExecOptions {
+            command: vec![(*shell).to_owned()],
+            tty: true,
+            stdin: true,
+            ..ExecOptions::default()
+        };
+        match join(container, &options).await? {
+            Ok(code) => return Ok(code),
+            Err(error) if error.cannot_run().is_some() => missing = Some(error),
+            Err(error) => return Err(attach_failed(error)),
+        }
+    }
+    let shells = shells.join(" nor ");
+    Err(
+        Failure::new(format!("the image has neither {shells}")).hinted(match missing {
+            Some(_) => "give a command that it has: `cosmos start IMAGE COMMAND`",
+            None => "no shell was tried",
+        }),
+    )
+}
+
+/// Runs a command in a container, joined to our terminal or our pipes, to its
+/// end. The inner error is that it could not be begun.
+async fn join(
+    container: &str,
+    options: &ExecOptions,
+) -> Result<Result<ExitCode, attach::Error>, Failure> {
+    let engine = bootstrap::attach_client().await?;
+    let (exec, session) = match engine.exec(container, options).await {
+        Ok(begun) => begun,
+        Err(error) => return Ok(Err(error)),
+    };
+    let end = if options.tty {
+        terminal::interact(session, &terminal::Options::default()).await
+    } else {
+        terminal::follow(session).await
+    }
+    .map_err(|error| Failure::new(error.to_string()))?;
+    if let Some(code) = end.exit_code() {
+        return Ok(Ok(exit_code(code.into())));
+    }
+    if end != terminal::End::Closed {
+        return Ok(Ok(ExitCode::SUCCESS));
+    }
+    Ok(Ok(exit_code(
+        engine.exec_end(&exec).await.map_err(attach_failed)?,
+    )))
+}

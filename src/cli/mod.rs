@@ -1,0 +1,82 @@
+//! The command line: one verb per file.
+//!
+//! The CLI knows the user: it reads the folder, the files, the environment and
+//! the terminal, resolves everything to absolute values, and asks the server.
+//! It is the only part that prints: data to stdout, everything else to stderr.
+//! `print!` and its kin panic when nobody reads; `ui` has what does not.
+
+mod args;
+mod bootstrap;
+mod build;
+mod context;
+mod down;
+mod error;
+mod exec;
+mod logs;
+mod orders;
+mod plan;
+mod proxy;
+mod run;
+mod serve;
+mod shorthand;
+mod start;
+mod status;
+pub mod terminal;
+mod ui;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Verb};
+use error::Failure;
+
+/// Parses the command line, carries it out, and says how it went.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return error::report(&Failure::from(error)),
+    };
+    let result = runtime.block_on(dispatch(cli));
+    // A blocked read of the terminal must not keep us alive.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => code,
+        Err(failure) => error::report(&failure),
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    let global = cli.global;
+    match cli.verb {
+        Verb::Up(args) => up::run(global, args).await,
+        Verb::Down(args) => down::run(global, args).await,
+        Verb::Plan(args) => plan::run(global, args).await,
+        Verb::Status(args) => status::run(global, args).await,
+        Verb::Logs(args) => logs::run(global, args).await,
+        Verb::Exec(args) => exec::run(global, args).await,
+        Verb::Run(args) => run::run(global, args).await,
+        Verb::Start(args) => start::run(global, args).await,
+        Verb::Stop(args) => orders::stop(global, args).await,
+        Verb::Restart(args) => orders::restart(global, args).await,
+        Verb::Release(args) => orders::release(global, args).await,
+        Verb::Build(args) => build::run(global, args).await,
+        Verb::Check(args) => context::check(&global, &args),
+        Verb::Config(args) => context::show(&global, &args),
+        Verb::Proxy(args) => proxy::run(global, args).await,
+        Verb::Serve => serve::run().await,
+    }
+}
+
+/// The width of the screen, if there is one.
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout())
+        .or_else(|_| rustix::termios::tcgetwinsize(std::io::stderr()))
+        .ok()?;
+    (size.ws_col > 0).then(|| usize::from(size.ws_col))
+}

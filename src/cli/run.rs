@@ -1,0 +1,87 @@
+//! `cosmos run`: a command that the config declares.
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use super::{
+    args::{Exec, Global, Project, Run},
+    bootstrap, context,
+    error::Failure,
+    exec,
+    start::{Attached, Created, is_interactive, run_attached},
+    terminal::{StdinKind, stdin_kind},
+};
+use crate::{
+    api::{client::encoded, wire::RunCommand},
+    workspace::{CommandKind, ContainerId},
+};
+
+pub(super) async fn run(global: Global, args: Run) -> Result<ExitCode, Failure> {
+    let (name, more) = args
+        .words
+        .split_first()
+        .ok_or_else(|| Failure::usage("no command was named"))?;
+    let more = match more.split_first() {
+        Some((dashes, rest)) if dashes == "--" => rest,
+        _ => more,
+    };
+    let loaded = context::load(&global, &Project::default())?;
+    let Some(command) = loaded.workspace.commands.get(name.as_str()) else {
+        let known: Vec<_> = loaded
+            .workspace
+            .commands
+            .keys()
+            .map(ToString::to_string)
+            .collect();
+        return Err(
+            Failure::usage(format!("the config declares no command `{name}`")).hinted(format!(
+                "it declares: {}",
+                if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                }
+            )),
+        );
+    };
+    if let CommandKind::Exec { service, run } = &command.kind {
+        let words = std::iter::once(service.to_string())
+            .chain(run.iter().cloned())
+            .chain(more.iter().cloned())
+            .collect();
+        let exec = Exec {
+            no_tty: false,
+            user: None,
+            workdir: None,
+            env: Vec::new(),
+            words,
+        };
+        return exec::run(global, exec).await;
+    }
+
+    let client = bootstrap::client(&global).await?;
+    let attached = if is_interactive() {
+        Attached::Terminal
+    } else if stdin_kind() == StdinKind::Stream {
+        Attached::Piped
+    } else {
+        Attached::Output
+    };
+    let path = format!(
+        "/workspaces/{}/commands/{}/run",
+        encoded(&loaded.workspace.identity.key()),
+        encoded(name)
+    );
+    let order = RunCommand {
+        args: more.to_vec(),
+        tty: attached.tty(),
+        stdin: attached.stdin(),
+    };
+    let created: BTreeMap<String, String> = client.post(&path, &order).await?;
+    let id = created.get("id").cloned().unwrap_or_default();
+    let created = Created {
+        id: ContainerId::new(id).map_err(|error| Failure::new(error.to_string()))?,
+    };
+    run_attached(&client, &created, attached, || ())
+        .await?
+        .report(&global, &created.id)
+}

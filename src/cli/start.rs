@@ -1,0 +1,414 @@
+//! `cosmos start`: a container of any image, or a service of this workspace.
+
+use std::{
+    collections::BTreeMap,
+    future::pending,
+    io::{IsTerminal as _, stdin, stdout},
+    process::ExitCode,
+    time::Duration,
+};
+
+use hyper::Method;
+use tokio::time::sleep;
+
+use super::{
+    args::{Global, Start},
+    bootstrap, context,
+    error::Failure,
+    exec, orders, shorthand,
+    terminal::{self, End, StdinKind},
+    ui::{Screen, follow, outln, sayln},
+};
+use crate::{
+    api::{
+        client::{Client, encoded},
+        wire::{Credentials, Event, StartAdhoc},
+    },
+    docker::attach::{self, AttachOptions, WaitFor},
+    workspace::{ContainerId, ImageRef},
+};
+
+/// Tried in this order by `cosmos start IMAGE` on a terminal.
+const SHELLS: [&str; 2] = ["/bin/bash", "/bin/sh"];
+
+pub(super) async fn run(global: Global, args: Start) -> Result<ExitCode, Failure> {
+    let (first, command) = args
+        .words
+        .split_first()
+        .ok_or_else(|| Failure::usage("no image was named"))?;
+    if first.starts_with('-') {
+        return Err(Failure::usage(format!("there is no option `{first}`"))
+            .hinted("options come before the image: `cosmos start -d nginx:alpine`"));
+    }
+    let here = context::workspace_here(&global);
+    let is_service = command.is_empty()
+        && here
+            .as_ref()
+            .is_some_and(|loaded| loaded.workspace.services.contains_key(first.as_str()));
+    if is_service {
+        return start_service(
+            &global,
+            first,
+            here.map(|loaded| loaded.workspace.identity.key()),
+        )
+        .await;
+    }
+
+    let client = bootstrap::client(&global).await?;
+    if command.is_empty() {
+        return keep_alive(&global, &client, &args, first).await;
+    }
+    if args.detach {
+        let started = create(
+            &global,
+            &client,
+            order(&args, first, command, Attached::No)?,
+        )
+        .await?;
+        announce(&global, &started);
+        return Ok(ExitCode::SUCCESS);
+    }
+    foreground(&global, &client, &args, first, command).await
+}
+
+async fn start_service(
+    global: &Global,
+    service: &str,
+    workspace: Option<String>,
+) -> Result<ExitCode, Failure> {
+    let client = bootstrap::client(global).await?;
+    let ordered = orders::give(&client, service, "start", workspace.as_deref()).await?;
+    if !global.quiet {
+        outln!(
+            "Service started: {service} ({})",
+            ordered.containers.join(", ")
+        );
+        if let Some(note) = ordered.note {
+            sayln!("{note}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Without a command: a container that stays, and on a terminal a shell in it.
+async fn keep_alive(
+    global: &Global,
+    client: &Client,
+    args: &Start,
+    image: &str,
+) -> Result<ExitCode, Failure> {
+    let started = create(global, client, order(args, image, &[], Attached::No)?).await?;
+    if args.detach || !is_interactive() {
+        announce(global, &started);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !global.quiet {
+        announce(global, &started);
+    }
+    let opened = tokio::select! {
+        // Neither is continued: what ends first, ends both.
+        opened = exec::shell(started.id.as_str(), &SHELLS) => opened,
+        failure = long_ended(&started.id) => Err(failure),
+    };
+    let code = match opened {
+        Ok(code) => Ok(code),
+        Err(failure) => Err(why_no_shell(global, client, &started.id, failure).await),
+    };
+    if args.rm {
+        // Whether or not there was a shell: nobody wants what is left.
+        let stopped = orders::give(client, started.id.as_str(), "stop", None).await;
+        if code.is_ok() {
+            stopped?;
+        }
+    }
+    code
+}
+
+/// After its container's end a shell gets this long to end by itself.
+const SHELL_ENDS_IN: Duration = Duration::from_secs(2);
+
+/// Returns when a container has ended and its shell has not: one that was being
+/// opened just then is neither started nor refused by engine 20.10.
+async fn long_ended(id: &ContainerId) -> Failure {
+    if end_of(id).await.is_err() {
+        return pending().await;
+    }
+    sleep(SHELL_ENDS_IN).await;
+    Failure::new(format!("{} ended, and its shell with it", id.short()))
+}
+
+/// Waits for a container's exit code.
+async fn end_of(id: &ContainerId) -> Result<i64, Failure> {
+    let engine = bootstrap::attach_client().await?;
+    let waiting = engine.wait(id.as_str(), WaitFor::NotRunning).await;
+    let ended = waiting.map_err(attach_failed)?.exit_code().await;
+    ended.map_err(attach_failed)
+}
+
+/// A shell cannot be opened in what ended at once, and that is then the cause.
+async fn why_no_shell(
+    global: &Global,
+    client: &Client,
+    id: &ContainerId,
+    failure: Failure,
+) -> Failure {
+    if exec::running(global, client, id.as_str()).await.is_ok() {
+        return failure;
+    }
+    match end_of(id).await {
+        // The code of the engine's init where it finds no program.
+        Ok(127) => Failure::new(format!(
+            "{} ended at once: the image has no `tail` to keep it alive",
+            id.short()
+        ))
+        .hinted("give a command that it has: `cosmos start IMAGE COMMAND`"),
+        _ => failure,
+    }
+}
+
+/// With a command: attached before it starts, so that nothing it says is lost.
+async fn foreground(
+    global: &Global,
+    client: &Client,
+    args: &Start,
+    image: &str,
+    command: &[String],
+) -> Result<ExitCode, Failure> {
+    let attached = if is_interactive() {
+        Attached::Terminal
+    } else if terminal::stdin_kind() == StdinKind::Stream {
+        Attached::Piped
+    } else {
+        Attached::Output
+    };
+    let created = create(global, client, order(args, image, command, attached)?).await?;
+    let started = || {
+        // With `-q` all of stdout is the command's own.
+        if !global.quiet {
+            announce(global, &created);
+        }
+    };
+    let ended = run_attached(client, &created, attached, started).await?;
+    ended.report(global, &created.id)
+}
+
+/// How a command ended that we were attached to.
+pub(super) struct Ended {
+    end: End,
+    code: Option<i64>,
+}
+
+impl Ended {
+    /// Says what a person must know, and gives the exit code.
+    pub(super) fn report(self, global: &Global, id: &ContainerId) -> Result<ExitCode, Failure> {
+        if let Some(code) = self.code {
+            return Ok(exit_code(code));
+        }
+        if !global.quiet && matches!(self.end, End::Interrupted | End::Detached) {
+            sayln!(
+                "{} goes on running; stop it: `cosmos stop {}`",
+                id.short(),
+                id.short()
+            );
+        }
+        Ok(self
+            .end
+            .exit_code()
+            .map_or(ExitCode::SUCCESS, |code| exit_code(code.into())))
+    }
+}
+
+/// Attaches to a container that was created, starts it, and relays until it ends.
+pub(super) async fn run_attached(
+    client: &Client,
+    created: &Created,
+    attached: Attached,
+    started: impl FnOnce(),
+) -> Result<Ended, Failure> {
+    let engine = bootstrap::attach_client().await?;
+    let id = created.id.as_str();
+    let result = async {
+        let session = engine
+            .attach(
+                id,
+                AttachOptions {
+                    stdin: attached.stdin(),
+                    tty: attached.tty(),
+                    logs: false,
+                },
+            )
+            .await
+            .map_err(attach_failed)?;
+        let waiting = engine
+            .wait(id, WaitFor::NextExit)
+            .await
+            .map_err(attach_failed)?;
+        orders::give(client, id, "start", None).await?;
+        started();
+        Ok((session, waiting))
+    };
+    let (session, waiting) = match result.await {
+        Ok(running) => running,
+        Err(failure) => {
+            // It never ran: nobody wants to look at it. Why it did not run matters more
+            // than whether this worked.
+            let _ = client
+                .call::<serde_json::Value>(Method::DELETE, &format!("/containers/{}", encoded(id)))
+                .await;
+            return Err(failure);
+        }
+    };
+    let end = if attached.tty() {
+        terminal::interact(session, &terminal::Options::default()).await
+    } else {
+        terminal::follow(session).await
+    }
+    .map_err(|error| Failure::new(error.to_string()))?;
+    let code = match end {
+        End::Closed => Some(waiting.exit_code().await.map_err(attach_failed)?),
+        _ => None,
+    };
+    Ok(Ended { end, code })
+}
+
+/// What of us a container's process is joined to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attached {
+    /// Nothing.
+    No,
+    /// Its output is shown.
+    Output,
+    /// Its output is shown, and our input is sent to it.
+    Piped,
+    /// Our terminal is its terminal.
+    Terminal,
+}
+
+impl Attached {
+    pub(super) fn tty(self) -> bool {
+        self == Self::Terminal
+    }
+
+    pub(super) fn stdin(self) -> bool {
+        matches!(self, Self::Piped | Self::Terminal)
+    }
+}
+
+/// A container that was created.
+pub(super) struct Created {
+    pub(super) id: ContainerId,
+}
+
+async fn create(global: &Global, client: &Client, order: StartAdhoc) -> Result<Created, Failure> {
+    let mut screen = Screen::new(global);
+    let events = client
+        .events(Method::POST, "/containers", Some(&order))
+        .await?;
+    let last = follow(&mut screen, events).await;
+    screen.clear();
+    match last? {
+        Some(Event::ContainerCreated { id, .. } | Event::ContainerStarted { id, .. }) => {
+            Ok(Created {
+                id: ContainerId::new(id).map_err(|error| Failure::new(error.to_string()))?,
+            })
+        }
+        _ => Err(
+            Failure::new("the proxy went away before the container was there")
+                .hinted("run it again"),
+        ),
+    }
+}
+
+fn order(
+    args: &Start,
+    image: &str,
+    command: &[String],
+    attached: Attached,
+) -> Result<StartAdhoc, Failure> {
+    let image_ref = ImageRef::new(image).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(StartAdhoc {
+        image: image.to_owned(),
+        args: command.to_vec(),
+        name: args.name.clone(),
+        env: with_values(&args.env),
+        mounts: args
+            .volume
+            .iter()
+            .map(|text| shorthand::mount(text))
+            .collect::<Result<_, _>>()?,
+        ports: args
+            .publish
+            .iter()
+            .map(|text| shorthand::port(text))
+            .collect::<Result<_, _>>()?,
+        remove: args.rm,
+        tty: attached.tty(),
+        stdin: attached.stdin(),
+        hold: attached != Attached::No,
+        workdir: args.workdir.clone(),
+        user: args.user.clone(),
+        credentials: credentials(&image_ref),
+    })
+}
+
+/// `KEY` alone takes the value that this shell has; where it has none, none is set.
+pub(super) fn with_values(lines: &[String]) -> Vec<String> {
+    lines
+        .iter()
+        .filter_map(|line| match line.split_once('=') {
+            Some(_) => Some(line.clone()),
+            None => Some(format!("{line}={}", std::env::var(line).ok()?)),
+        })
+        .collect()
+}
+
+/// The login that the Docker config has for an image's registry, if any.
+fn credentials(image: &ImageRef) -> BTreeMap<String, Credentials> {
+    let host = match image.as_str().split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
+        _ => "https://index.docker.io/v1/",
+    };
+    match docker_credential::get_credential(host) {
+        Ok(docker_credential::DockerCredential::UsernamePassword(username, password)) => {
+            BTreeMap::from([(host.to_owned(), Credentials { username, password })])
+        }
+        // None, or one that cannot be read: the registry says whether it needs one.
+        _ => BTreeMap::new(),
+    }
+}
+
+fn announce(global: &Global, created: &Created) {
+    if global.quiet {
+        outln!("{}", created.id.short());
+    } else {
+        outln!("Container started: {}", created.id.short());
+    }
+}
+
+/// Whether a person sits at both ends.
+pub(super) fn is_interactive() -> bool {
+    stdin().is_terminal() && stdout().is_terminal()
+}
+
+/// A child's exit code as ours: only its low eight bits exist.
+pub(super) fn exit_code(code: i64) -> ExitCode {
+    ExitCode::from(u8::try_from(code.rem_euclid(256)).unwrap_or(1))
+}
+
+pub(super) fn attach_failed(error: attach::Error) -> Failure {
+    match error {
+        attach::Error::Engine(error) => error.into(),
+        other => Failure::new(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_this_shell_does_not_have_is_not_set() {
+        let lines = ["A=b=c", "COSMOS_TEST_NOT_SET"].map(str::to_owned);
+        assert_eq!(with_values(&lines), ["A=b=c"]);
+    }
+}

@@ -1,0 +1,183 @@
+//! `cosmos status`: how everything is.
+
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::Table;
+
+use super::{
+    args::{Global, Status as Args},
+    bootstrap, context,
+    error::Failure,
+    ui::{age, outln, printable, table},
+};
+use crate::api::{
+    client::{Client, encoded},
+    wire::{ContainerStatus, Containers, ServiceState, ServiceStatus, Status},
+};
+
+pub(super) async fn run(global: Global, args: Args) -> Result<ExitCode, Failure> {
+    let here = if args.all || !has_config(&global, &args) {
+        None
+    } else {
+        Some(
+            context::load(&global, &args.project)?
+                .workspace
+                .identity
+                .key(),
+        )
+    };
+    let client = bootstrap::existing(&global).await?;
+    match here {
+        Some(key) => {
+            let status: Status = client
+                .get(&format!("/workspaces/{}", encoded(&key)))
+                .await?;
+            if args.json {
+                outln!("{}", serde_json::to_string(&status).unwrap_or_default());
+            } else {
+                show(&status, &client);
+            }
+        }
+        None => {
+            let containers: Containers = client.get("/containers").await?;
+            if args.json {
+                outln!("{}", serde_json::to_string(&containers).unwrap_or_default());
+            } else {
+                show_all(&containers, &client);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Outside any project, `status` means everything.
+fn has_config(global: &Global, args: &Args) -> bool {
+    global.file.is_some()
+        || args.project.file.is_some()
+        || std::env::current_dir().is_ok_and(|here| crate::config::find(&here).is_some())
+}
+
+/// The address of a host name through the proxy.
+pub(super) fn url(host: &str, client: &Client) -> String {
+    match client.address().port() {
+        80 => format!("http://{host}"),
+        port => format!("http://{host}:{port}"),
+    }
+}
+
+fn show_all(containers: &Containers, client: &Client) {
+    if containers.workspaces.is_empty() && containers.adhoc.is_empty() {
+        outln!("nothing is up");
+        return;
+    }
+    for status in &containers.workspaces {
+        outln!("{}  {}", status.workspace, printable(&status.folder));
+        show(status, client);
+    }
+    if !containers.adhoc.is_empty() {
+        outln!("ad-hoc containers");
+        let mut rows = table(["NAME", "ID", "STATE", "SINCE", "IMAGE", "URL"]);
+        for container in &containers.adhoc {
+            let id = container.id.chars().take(12).collect();
+            let is_running = container.state == "running";
+            rows.add_row([
+                container.name.clone(),
+                id,
+                state_of(container),
+                since(container),
+                printable(&container.image),
+                if is_running {
+                    url(&format!("{}.localhost", container.name), client)
+                } else {
+                    String::new()
+                },
+            ]);
+        }
+        print(&rows);
+    }
+}
+
+fn show(status: &Status, client: &Client) {
+    let mut rows = table([
+        "SERVICE", "STATE", "SINCE", "REPLICAS", "RESTARTS", "PORTS", "URL", "NOTE",
+    ]);
+    for service in &status.services {
+        rows.add_row(row(service, client));
+    }
+    print(&rows);
+    if !status.commands.is_empty() {
+        let mut rows = table(["COMMAND", "STATE", "SINCE"]);
+        for command in &status.commands {
+            let ago = command.container.as_ref().map(since).unwrap_or_default();
+            rows.add_row([command.name.clone(), command.state.clone(), ago]);
+        }
+        outln!();
+        print(&rows);
+    }
+}
+
+fn row(service: &ServiceStatus, client: &Client) -> [String; 8] {
+    let running = service
+        .containers
+        .iter()
+        .filter(|container| container.state == "running")
+        .count();
+    let ports: Vec<_> = service
+        .containers
+        .iter()
+        .flat_map(|container| container.ports.clone())
+        .collect();
+    let restarts: u32 = service
+        .containers
+        .iter()
+        .map(|container| container.restarts)
+        .sum();
+    [
+        service.name.clone(),
+        coloured(service.state),
+        service.containers.first().map(since).unwrap_or_default(),
+        format!("{running}/{}", service.replicas),
+        restarts.to_string(),
+        ports.join(" "),
+        service
+            .host
+            .as_deref()
+            .map(|host| url(host, client))
+            .unwrap_or_default(),
+        service.note.as_deref().map(printable).unwrap_or_default(),
+    ]
+}
+
+fn coloured(state: ServiceState) -> String {
+    use std::io::IsTerminal as _;
+    let style = match state {
+        ServiceState::Ready => AnsiColor::Green.on_default(),
+        ServiceState::Starting => AnsiColor::Yellow.on_default(),
+        ServiceState::Unhealthy | ServiceState::Exited | ServiceState::Missing => {
+            AnsiColor::Red.on_default()
+        }
+        ServiceState::Held | ServiceState::Off => Style::new().dimmed(),
+    };
+    if std::env::var_os("NO_COLOR").is_some() || !std::io::stdout().is_terminal() {
+        return state.to_string();
+    }
+    format!("{style}{state}{style:#}")
+}
+
+fn state_of(container: &ContainerStatus) -> String {
+    match container.exit_code {
+        Some(code) => format!("{} ({code})", container.state),
+        None => container.state.clone(),
+    }
+}
+
+fn since(container: &ContainerStatus) -> String {
+    container.seconds.map(age).unwrap_or_default()
+}
+
+fn print(rows: &Table) {
+    for line in rows.lines() {
+        outln!("{}", line.trim_end());
+    }
+}

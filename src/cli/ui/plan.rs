@@ -1,0 +1,105 @@
+//! A plan as a tree: what is done to whom, and why, with a count at its foot.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use indexmap::IndexMap;
+
+use super::{out, printable};
+use crate::api::wire::{PlanReport, Sign, StepSummary, Subject};
+
+/// Prints a plan on stdout.
+pub(crate) fn show_plan(report: &PlanReport) {
+    out!("{}", rendered(report));
+}
+
+fn rendered(report: &PlanReport) -> String {
+    let mut text = String::new();
+    // Writing to a `String` cannot fail.
+    for (subject, steps) in by_subject(&report.steps) {
+        let sign = overall(&steps);
+        let style = style(sign);
+        let _ = writeln!(text, "{style}{} {subject}{style:#}", symbol(sign));
+        for step in steps {
+            let _ = writeln!(
+                text,
+                "    {:<44} {}",
+                printable(&step.action),
+                printable(&step.reason)
+            );
+        }
+    }
+    for name in &report.unchanged {
+        let _ = writeln!(text, "= {name}");
+    }
+    for problem in &report.blocked {
+        let _ = writeln!(text, "! {}", printable(&problem.message));
+        if let Some(hint) = &problem.hint {
+            let _ = writeln!(text, "    {}", printable(hint));
+        }
+    }
+    let count = |sign| report.steps.iter().filter(|step| step.sign == sign).count();
+    if report.steps.is_empty() && report.blocked.is_empty() {
+        let _ = writeln!(text, "nothing to do");
+    } else {
+        let _ = writeln!(
+            text,
+            "{} to add, {} to change, {} to remove, {} unchanged   plan {}",
+            count(Sign::Add),
+            count(Sign::Change),
+            count(Sign::Remove),
+            report.unchanged.len(),
+            report.digest.get(..12).unwrap_or(&report.digest),
+        );
+    }
+    text
+}
+
+fn by_subject(steps: &[StepSummary]) -> IndexMap<String, Vec<&StepSummary>> {
+    let mut grouped: IndexMap<String, Vec<&StepSummary>> = IndexMap::new();
+    for step in steps {
+        grouped.entry(named(&step.subject)).or_default().push(step);
+    }
+    grouped
+}
+
+/// `web`, `image nginx:alpine`: services without the word, they are most of it.
+pub(super) fn named(subject: &Subject) -> String {
+    match subject {
+        Subject::Service(name) => name.to_string(),
+        Subject::Command(name) => format!("command {name}"),
+        Subject::Image(image) => format!("image {image}"),
+        Subject::Network(network) => format!("network {network}"),
+        Subject::Volume(volume) => format!("volume {volume}"),
+        Subject::Orphan(name) => name.clone(),
+    }
+}
+
+/// A subject that only gains is added, one that only loses is removed.
+fn overall(steps: &[&StepSummary]) -> Sign {
+    let has = |sign| steps.iter().any(|step| step.sign == sign);
+    match (has(Sign::Add), has(Sign::Change), has(Sign::Remove)) {
+        (true, false, false) => Sign::Add,
+        (false, false, true) => Sign::Remove,
+        (false, false, false) => Sign::Wait,
+        _ => Sign::Change,
+    }
+}
+
+fn symbol(sign: Sign) -> char {
+    match sign {
+        Sign::Add => '+',
+        Sign::Remove => '-',
+        Sign::Change => '~',
+        Sign::Wait => '.',
+    }
+}
+
+fn style(sign: Sign) -> Style {
+    match sign {
+        Sign::Add => AnsiColor::Green.on_default(),
+        Sign::Remove => AnsiColor::Red.on_default(),
+        Sign::Change => AnsiColor::Yellow.on_default(),
+        Sign::Wait => Style::new().dimmed(),
+    }
+}

@@ -1,0 +1,147 @@
+//! `cosmos up`: make the workspace in this folder true.
+
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hyper::Method;
+
+use super::{
+    args::{Global, Up},
+    bootstrap, build, context,
+    error::{Failure, Kind},
+    ui::{Screen, duration, follow, outln, plural, sayln},
+};
+use crate::{
+    api::{
+        client::{Client, encoded},
+        wire::{Event, Outcome, Status, Wish},
+    },
+    config::Loaded,
+};
+
+pub(super) async fn run(global: Global, args: Up) -> Result<ExitCode, Failure> {
+    let loaded = context::load(&global, &args.project)?;
+    let client = bootstrap::client_for(&global, &loaded.workspace).await?;
+    if args.build {
+        let images: Vec<_> = build::built_images(&loaded.workspace)
+            .map(|(tag, _)| tag.to_string())
+            .collect();
+        build::build(&global, &client, &loaded.workspace, &images).await?;
+    }
+    let wish = wish(&loaded, &args);
+    let outcome = apply(&global, &client, &loaded, &wish).await?;
+    if !global.quiet && global.progress != super::args::Progress::Json {
+        report(&client, &loaded, &outcome).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn wish(loaded: &Loaded, args: &Up) -> Wish {
+    Wish {
+        workspace: loaded.workspace.clone(),
+        secrets: secrets(loaded),
+        expect: args.expect.clone(),
+        no_wait: args.no_wait,
+        only: args.services.clone(),
+        release: args.release,
+    }
+}
+
+pub(super) fn secrets(loaded: &Loaded) -> BTreeMap<crate::workspace::SecretName, String> {
+    loaded
+        .secrets
+        .iter()
+        .map(|(name, content)| (name.clone(), STANDARD.encode(content)))
+        .collect()
+}
+
+/// Sends the workspace, and follows it to its end. The first Ctrl-C stops
+/// following: an order that was sent stands, and the server goes on with it.
+async fn apply(
+    global: &Global,
+    client: &Client,
+    loaded: &Loaded,
+    wish: &Wish,
+) -> Result<Outcome, Failure> {
+    let mut screen = Screen::new(global);
+    let last = tokio::select! {
+        last = order_and_build(&mut screen, global, client, loaded, wish) => last?,
+        // Cancel-safe: what is given up is told, and goes on where it was next time.
+        _ = tokio::signal::ctrl_c() => {
+            screen.clear();
+            sayln!("not following any more: the proxy goes on with what it was told, a build is given up. `cosmos status` shows how far it is, `cosmos down` takes it back");
+            return Err(Failure::shown(Kind::Interrupted));
+        }
+    };
+    screen.verdict()?;
+    match last {
+        Some(Event::Finished { outcome }) if outcome.failed == 0 => Ok(outcome),
+        Some(Event::BuildNeeded { images }) => Err(Failure::new(format!(
+            "{} was built, and the engine does not have it",
+            images.join(", ")
+        ))
+        .hinted("run `cosmos up` again; something may have removed it")),
+        _ => Err(
+            Failure::new("the proxy went away before everything was done")
+                .hinted("run `cosmos up` again: it goes on where it was"),
+        ),
+    }
+}
+
+/// Builds what the server finds missing, and orders again.
+async fn order_and_build(
+    screen: &mut Screen,
+    global: &Global,
+    client: &Client,
+    loaded: &Loaded,
+    wish: &Wish,
+) -> Result<Option<Event>, Failure> {
+    let path = format!("/workspaces/{}", encoded(&loaded.workspace.identity.key()));
+    let events = client.events(Method::PUT, &path, Some(wish)).await?;
+    let last = follow(screen, events).await?;
+    let Some(Event::BuildNeeded { images }) = &last else {
+        return Ok(last);
+    };
+    build::build(global, client, &loaded.workspace, images).await?;
+    let events = client.events(Method::PUT, &path, Some(wish)).await?;
+    follow(screen, events).await
+}
+
+async fn report(client: &Client, loaded: &Loaded, outcome: &Outcome) -> Result<(), Failure> {
+    let took = duration(Duration::from_millis(outcome.millis));
+    if outcome.succeeded == 0 {
+        outln!(
+            "up to date ({}, {took})",
+            plural(outcome.services, "service")
+        );
+        return Ok(());
+    }
+    outln!("Ready in {took} ({})", plural(outcome.services, "service"));
+    let key = loaded.workspace.identity.key();
+    let status: Status = client
+        .get(&format!("/workspaces/{}", encoded(&key)))
+        .await?;
+    let width = status
+        .services
+        .iter()
+        .map(|service| service.name.len())
+        .max()
+        .unwrap_or(0);
+    for service in status.services {
+        if let Some(host) = service.host {
+            outln!(
+                "  {:<width$}  {}",
+                service.name,
+                super::status::url(&host, client)
+            );
+        }
+        for port in service
+            .containers
+            .iter()
+            .flat_map(|container| &container.ports)
+        {
+            outln!("  {:<width$}  {port}", service.name);
+        }
+    }
+    Ok(())
+}

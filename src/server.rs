@@ -1,0 +1,404 @@
+//! `cosmos serve`: the one place where the parts are wired and shut down.
+//!
+//! Read [`serve`] as a table of contents: each part is made in the order in
+//! which it is needed, and everything about it is elsewhere.
+
+mod token;
+
+use std::{
+    collections::BTreeSet,
+    env, io,
+    net::IpAddr,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
+
+use axum::body::Body;
+use futures_util::future::BoxFuture;
+use http_body_util::BodyExt as _;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::sleep,
+};
+use tower_service::Service as _;
+
+use crate::{
+    api::server::{Management, Trusted, router},
+    docker::{DockerEngine, Endpoint, EndpointError, SecretSource, proxy},
+    reconcile::{
+        adhoc::Adhoc,
+        controller::{Controller, Look},
+        engine::{Console, Engine, EngineError, Traffic},
+    },
+    store::{Store, StoreError},
+    traffic::{self, AttachedNetwork, Caller, GuardConfig, RouteInputs, Routes, Shared, Subnet},
+    workspace::{ContainerId, Installation, Kind, SecretName, Tokenless, Workspace},
+};
+
+/// How often it is looked whether the mounted socket is still the engine's.
+const SOCKET_CHECK: Duration = Duration::from_secs(5);
+
+/// Between two tries to reach an engine that does not answer.
+const ENGINE_RETRY: Duration = Duration::from_secs(1);
+
+/// What the server is told by whoever made its container.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    installation: Installation,
+    state: PathBuf,
+    listen: String,
+    /// The port on the host that leads here.
+    published: u16,
+    tokenless: Tokenless,
+}
+
+/// Why the server could not be, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A setting makes no sense.
+    #[error("{name}={value} makes no sense")]
+    Setting {
+        /// The variable.
+        name: &'static str,
+        /// What it says.
+        value: String,
+    },
+    /// No engine's address.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The engine said no.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The state cannot be used.
+    #[error("the state in {folder} cannot be used: {source}")]
+    State {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+    /// The token cannot be kept.
+    #[error("the token in {folder} cannot be read or written: {source}")]
+    Token {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The port cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The engine made its socket anew: only a restart mounts the new one.
+    #[error("the engine's socket was replaced; starting again to mount the new one")]
+    StaleSocket,
+}
+
+impl Settings {
+    /// The variable that says which host port leads here.
+    pub const PORT: &'static str = "COSMOS_PROXY_PORT";
+    /// The variable that says what callers without the token may do.
+    pub const TOKENLESS: &'static str = "COSMOS_PROXY_TOKENLESS";
+
+    /// Reads the settings that the container was made with.
+    ///
+    /// # Errors
+    /// If one makes no sense.
+    pub fn from_environment(installation: Installation) -> Result<Self, ServeError> {
+        let said = |name: &'static str| env::var(name).ok().filter(|value| !value.is_empty());
+        let published = match said(Self::PORT) {
+            Some(value) => value.parse().map_err(|_| ServeError::Setting {
+                name: Self::PORT,
+                value,
+            })?,
+            None => proxy::PORT,
+        };
+        let tokenless = match said(Self::TOKENLESS).as_deref() {
+            None | Some("adhoc") => Tokenless::Adhoc,
+            Some("off") => Tokenless::Off,
+            Some(other) => {
+                return Err(ServeError::Setting {
+                    name: Self::TOKENLESS,
+                    value: other.to_owned(),
+                });
+            }
+        };
+        Ok(Self {
+            installation,
+            state: said("COSMOS_STATE").map_or_else(|| proxy::STATE.into(), PathBuf::from),
+            listen: said("COSMOS_LISTEN").unwrap_or_else(|| format!("[::]:{}", proxy::PORT)),
+            published,
+            tokenless,
+        })
+    }
+}
+
+/// Serves until a signal asks it to end.
+///
+/// # Errors
+/// If a part cannot be made, or the engine's socket went stale.
+pub async fn serve(settings: Settings) -> Result<(), ServeError> {
+    log_as_json();
+
+    // State first: what is wanted outlives everything else.
+    let store = Store::open(&settings.state).map_err(|source| ServeError::State {
+        folder: settings.state.clone(),
+        source,
+    })?;
+    let store = Arc::new(store);
+    let token = token::keep(&settings.state).map_err(|source| ServeError::Token {
+        folder: settings.state.clone(),
+        source,
+    })?;
+
+    // Then the engine, and the loop that keeps workspaces true on it.
+    let endpoint = Endpoint::of_process()?;
+    let engine = tokio::select! {
+        // Cancel-safe: nothing was begun yet that could be left half done.
+        engine = connect(&endpoint, &settings.installation) => Arc::new(engine?),
+        () = asked_to_end() => return Ok(()),
+    };
+    engine.set_secrets(Arc::new(StoredSecrets(Arc::clone(&store))));
+    let console: Arc<dyn Console> = Arc::clone(&engine) as Arc<dyn Console>;
+    let engine: Arc<dyn Engine> = engine;
+    let controller = Controller::new(
+        Arc::clone(&engine),
+        Arc::clone(&console),
+        Arc::clone(&store),
+    )
+    .map_err(|source| ServeError::State {
+        folder: settings.state.clone(),
+        source,
+    })?;
+    let controller = Arc::new(controller);
+
+    // Then whoever gives it orders, behind the gate.
+    let management = Management {
+        controller: Arc::clone(&controller),
+        adhoc: Adhoc::new(engine, store, settings.installation.clone()),
+        console,
+        installation: settings.installation.clone(),
+        starting: AtomicUsize::new(0),
+    };
+    let guard = GuardConfig {
+        token,
+        port: settings.published,
+        tokenless: settings.tokenless,
+        is_stream: |method, path| method == hyper::Method::PUT && path == "/_cosmos/v1/images",
+    };
+    let shared = Shared::new(guard, Box::new(io::stdout()), behind_the_gate(management));
+
+    // It is asked before a container is stopped.
+    controller.set_traffic(Arc::new(Leaving(Arc::clone(&shared))));
+
+    // Last the socket: whoever gets through finds everything in place.
+    let listener = listen(&settings.listen).await?;
+    let routes = tokio::spawn(follow_routes(
+        Arc::clone(&shared),
+        controller.looked(),
+        settings.installation.clone(),
+        settings.published,
+    ));
+    let healing = tokio::spawn(controller.run());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        address = settings.listen,
+        "serving"
+    );
+
+    let stale = tokio::spawn(socket_went_stale(endpoint.socket().map(Path::to_owned)));
+    let stale_abort = stale.abort_handle();
+    let (ended, end) = watch::channel(false);
+    let watcher = tokio::spawn(async move {
+        tokio::select! {
+            // Cancel-safe: nothing is lost with a signal that ends us anyway.
+            () = asked_to_end() => {}
+            _ = stale => { ended.send_replace(true); }
+        }
+    });
+    traffic::serve(listener, shared, async {
+        watcher.await.unwrap_or_default()
+    })
+    .await;
+
+    for task in [routes.abort_handle(), healing.abort_handle(), stale_abort] {
+        task.abort();
+    }
+    if *end.borrow() {
+        return Err(ServeError::StaleSocket);
+    }
+    Ok(())
+}
+
+/// The data plane, as whoever stops containers knows it.
+struct Leaving(Arc<Shared>);
+
+impl Traffic for Leaving {
+    fn left<'a>(&'a self, container: &'a ContainerId, patience: Duration) -> BoxFuture<'a, ()> {
+        Box::pin(self.0.left(container.as_str(), patience))
+    }
+}
+
+/// Secrets go from their one file straight into a container that is being made.
+struct StoredSecrets(Arc<Store>);
+
+impl SecretSource for StoredSecrets {
+    fn secret(&self, workspace: &str, name: &SecretName, _hash: &str) -> Option<Vec<u8>> {
+        self.0.secrets().of(workspace).ok()?.remove(name)
+    }
+}
+
+/// An engine that is only stopped is waited for, for ever.
+async fn connect(
+    endpoint: &Endpoint,
+    installation: &Installation,
+) -> Result<DockerEngine, EngineError> {
+    loop {
+        match DockerEngine::connect(endpoint, installation.clone()).await {
+            Err(error @ EngineError::Unreachable { .. }) => {
+                tracing::warn!(%error, "waiting for the engine");
+                sleep(ENGINE_RETRY).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// IPv6 and IPv4 together where the kernel has both, IPv4 alone elsewhere.
+async fn listen(address: &str) -> Result<TcpListener, ServeError> {
+    let listener = match TcpListener::bind(address).await {
+        Err(_) if address.starts_with("[::]") => {
+            TcpListener::bind(address.replace("[::]", "0.0.0.0")).await
+        }
+        other => other,
+    };
+    listener.map_err(|source| ServeError::Listen {
+        address: address.to_owned(),
+        source,
+    })
+}
+
+/// The API as the listener calls it, for callers that the gate let through.
+fn behind_the_gate(management: Management) -> traffic::Management {
+    let router = router(Arc::new(management));
+    Arc::new(move |mut request, caller| {
+        request
+            .extensions_mut()
+            .insert(Trusted(caller == Caller::Token));
+        let mut router = router.clone();
+        Box::pin(async move {
+            let answered = router.call(request.map(Body::new)).await;
+            let response = answered.unwrap_or_else(|never| match never {});
+            response.map(|body| body.map_err(Into::into).boxed_unsync())
+        })
+    })
+}
+
+/// Derives the routes and the proxy's own networks from every look.
+async fn follow_routes(
+    shared: Arc<Shared>,
+    mut looked: watch::Receiver<Look>,
+    installation: Installation,
+    port: u16,
+) {
+    let mut warned = false;
+    while looked.changed().await.is_ok() {
+        let look = looked.borrow_and_update().clone();
+        let proxy = look.observed.containers.iter().find(|container| {
+            container.name.as_str() == installation.proxy()
+                && container
+                    .owner
+                    .as_ref()
+                    .is_some_and(|owner| owner.kind == Kind::Proxy)
+        });
+        if let Some(open) = proxy
+            .into_iter()
+            .flat_map(|proxy| &proxy.ports)
+            .find(|port| !is_loopback(&port.address))
+            && !std::mem::replace(&mut warned, true)
+        {
+            tracing::warn!(
+                address = open.address,
+                "published beyond the loopback: containers and other machines can come in as if they were this host"
+            );
+        }
+        let attached: BTreeSet<_> = proxy
+            .map(|proxy| proxy.networks.keys().cloned().collect())
+            .unwrap_or_default();
+        let networks = look
+            .observed
+            .networks
+            .iter()
+            .filter(|network| attached.contains(&network.name))
+            .flat_map(|network| {
+                network.subnets.iter().filter_map(|subnet| {
+                    let subnet = Subnet::parse(subnet)?;
+                    let gateway = network
+                        .gateways
+                        .iter()
+                        .copied()
+                        .find(|gateway| subnet.contains(*gateway));
+                    Some(AttachedNetwork { subnet, gateway })
+                })
+            })
+            .collect();
+        shared.set_networks(networks);
+        let workspaces: Vec<&Workspace> = look.workspaces.iter().map(AsRef::as_ref).collect();
+        shared.set_routes(Arc::new(Routes::derive(&RouteInputs {
+            workspaces: &workspaces,
+            observed: &look.observed,
+            attached: &attached,
+            port,
+        })));
+    }
+}
+
+/// Whether only this host can come in at an address. Without one, everybody can.
+fn is_loopback(address: &str) -> bool {
+    address
+        .parse::<IpAddr>()
+        .is_ok_and(|address| address.is_loopback())
+}
+
+/// Returns when the mounted socket has no name any more: the engine made a new
+/// one, and this one will never answer again. An engine that is only stopped
+/// leaves the name where it was.
+async fn socket_went_stale(socket: Option<PathBuf>) {
+    let Some(socket) = socket else {
+        return std::future::pending().await;
+    };
+    while std::fs::metadata(&socket).map_or(true, |socket| socket.nlink() > 0) {
+        sleep(SOCKET_CHECK).await;
+    }
+    tracing::error!(socket = %socket.display(), "the engine's socket was replaced");
+}
+
+async fn asked_to_end() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn log_as_json() {
+    // A second logger in one process is only a test's.
+    let _ = tracing_subscriber::fmt()
+        .json()
+        .with_writer(io::stderr)
+        .with_max_level(tracing::Level::INFO)
+        .try_init();
+}
