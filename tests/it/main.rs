@@ -1,1 +1,17 @@
+//! What is tested across the crate's edges, and against real engines.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on has failed, and says what it saw"
+)]
 
+mod cli;
+mod engine;
+mod house;
+mod layers;
+mod reference;
+mod support;
+mod traffic;

@@ -1,0 +1,16 @@
+//! Against a real engine: that of `DOCKER_HOST`. Without one these fail, as a
+//! skipped test proves nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod attach;
+mod docker;
+mod dockerfile;
+mod founding;
+mod support;
+mod terminal;
+mod workspace;

@@ -1,0 +1,8 @@
+//! What the proxy does with bytes, over real sockets.
+
+// clippy knows a test by its attribute, and not the helpers of tests.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod harness;
+mod manage;
+mod proxy;
