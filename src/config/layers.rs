@@ -33,8 +33,8 @@ const DEFAULTS: &str = "[workspace]\nengine = \"docker\"\n";
 /// The tables that a user file may hold: what all workspaces of a person share.
 const SHARED: [&str; 2] = ["proxy", "network"];
 
-/// The tables a variable `COSMOS_<TABLE>__<KEY>` can lead into.
-const TABLES: [&str; 9] = [
+/// The tables of a file, which are those that a variable `COSMOS_<TABLE>__<KEY>` can lead into.
+pub(super) const TABLES: [&str; 9] = [
     "workspace",
     "network",
     "proxy",

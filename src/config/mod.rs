@@ -40,7 +40,7 @@ pub use layers::LayerKind;
 pub use schema::{EngineName, schema};
 
 use decode::{Node, Segment, decode, join, path_text};
-use layers::{Document, Layer};
+use layers::{Document, Layer, TABLES};
 use report::Report;
 use schema::Config;
 
@@ -424,17 +424,6 @@ fn put_variables_in(
 
 /// Decodes table by table, so that a problem in one costs no other anything.
 fn decode_config(root: &mut Node, report: &mut Report) -> Config {
-    const KEYS: [&str; 9] = [
-        "workspace",
-        "network",
-        "proxy",
-        "images",
-        "services",
-        "commands",
-        "routes",
-        "secrets",
-        "volumes",
-    ];
     let mut config = Config::default();
     let Node::Table(tables) = root else {
         return config;
@@ -452,7 +441,7 @@ fn decode_config(root: &mut Node, report: &mut Report) -> Config {
             "routes" => config.routes = decode_each(node, key, report),
             "secrets" => config.secrets = decode_each(node, key, report),
             "volumes" => config.volumes = decode_each(node, key, report),
-            _ => report.unknown_key(&join("", key), key, "", &KEYS),
+            _ => report.unknown_key(&join("", key), key, "", &TABLES),
         }
     }
     config
