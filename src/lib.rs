@@ -66,7 +66,7 @@
 //! 3. [`workspace/desired.rs`](../src/cosmos/workspace/desired.rs.html): what the file means; nothing behind it validates again.
 //! 4. [`api/wire.rs`](../src/cosmos/api/wire.rs.html): the types that cross to the server and back, all of them.
 //! 5. [`server.rs`](../src/cosmos/server.rs.html): `serve`, a table of contents: each part made, wired and ended.
-//! 6. [`reconcile/controller.rs`](../src/cosmos/reconcile/controller.rs.html): the loop: whatever woke it, it looks, plans and executes.
+//! 6. [`reconcile/controller/apply.rs`](../src/cosmos/reconcile/controller/apply.rs.html): a wish made true: look, plan, write the intent down, execute.
 //! 7. [`docker/observe.rs`](../src/cosmos/docker/observe.rs.html): one look at the engine, in our words.
 //! 8. [`plan/planner.rs`](../src/cosmos/plan/planner.rs.html): `plan`: the heart, a pure function; `plan/tests.rs` reads as its specification.
 //! 9. [`reconcile/execute.rs`](../src/cosmos/reconcile/execute.rs.html): carries a plan out, in parallel, and decides nothing.

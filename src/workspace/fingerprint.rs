@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::desired::{Command, CommandKind, Container, HealthProbe, Image, Service};
+use super::{
+    container::{Container, Image},
+    desired::{Command, CommandKind, HealthProbe, Service},
+};
 
 /// Raised only when the canonical form itself changes its meaning.
 const VERSION: &str = "1";

@@ -8,21 +8,27 @@
 //!
 //! Start reading at [`desired`], then [`observed`].
 
+pub mod container;
 pub mod desired;
 pub mod fingerprint;
+pub mod identity;
+mod millis;
 pub mod name;
 pub mod observed;
 pub mod order;
 pub mod overrides;
 
+pub use container::{
+    Build, Container, Device, File, Image, Logging, Mount, MountSource, PortPublish, PullPolicy,
+    Resources, Transport, Ulimit,
+};
 pub use desired::{
-    AfterCondition, Build, Command, CommandKind, Container, Device, File, Health, HealthProbe,
-    Hooks, Identity, Image, Installation, Logging, Mount, MountSource, Network, Origin, Origins,
-    OutsideRoute, PortPublish, ProxyNeeds, PullPolicy, Resources, RestartPolicy, Route, RunState,
-    Service, Tokenless, Transport, Ulimit, UpdateOrder, UpstreamProtocol, Volume, WatchAction,
-    WatchRule, Workspace,
+    AfterCondition, Command, CommandKind, Health, HealthProbe, Hooks, Network, Origin, Origins,
+    OutsideRoute, ProxyNeeds, RestartPolicy, Route, RunState, Service, Tokenless, UpdateOrder,
+    UpstreamProtocol, Volume, WatchAction, WatchRule, Workspace,
 };
 pub use fingerprint::Fingerprint;
+pub use identity::{Identity, Installation};
 pub use name::{
     CommandName, ContainerId, ContainerName, ImageName, ImageRef, InstanceName, NameError,
     NetworkName, RouteName, SecretName, ServiceName, VolumeName, WorkspaceName,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    desired::{Container, PortPublish, Resources},
+    container::{Container, PortPublish, Resources},
     fingerprint::Fingerprint,
     name::{CommandName, ContainerId, ContainerName, ImageRef, NetworkName, VolumeName},
 };

@@ -4,9 +4,10 @@
 //! is done, and honoured by every later reconcile. An order about any other
 //! container of ours is just carried out.
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::{Controller, Event, RunCommand, not_up};
+use super::{Controller, Event, not_up};
 use crate::{
     plan::{Action, Launch, plan},
     reconcile::{
@@ -59,6 +60,18 @@ pub enum Meant {
     },
     /// One container of ours.
     Container(Box<ObservedContainer>),
+}
+
+/// How a command is run by hand.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunCommand {
+    /// Further arguments.
+    pub args: Vec<String>,
+    /// With a terminal.
+    pub tty: bool,
+    /// With standard input.
+    pub stdin: bool,
 }
 
 impl Controller {

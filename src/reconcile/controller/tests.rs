@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::{
-    plan::test_workspace::{name, service, shop},
+    plan::{
+        Volumes,
+        test_workspace::{name, service, shop},
+    },
     reconcile::fake::{FakeEngine, Fault},
-    workspace::{Hold, ObservedContainer, Override, ServiceName},
+    workspace::{Hold, ObservedContainer, Override, RunState, ServiceName},
 };
 
 /// A controller, and the engine under it.

@@ -1,0 +1,323 @@
+//! What services, commands and ad-hoc containers have in common: one container.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    millis,
+    name::{ImageRef, SecretName, VolumeName},
+};
+
+/// What services, commands and ad-hoc containers have in common.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    /// What it runs from.
+    pub image: Image,
+    /// Instead of the image's entrypoint. An empty list clears it.
+    pub entrypoint: Option<Vec<String>>,
+    /// Instead of the image's command.
+    pub command: Option<Vec<String>>,
+    /// Environment, on top of the image's.
+    pub env: IndexMap<String, String>,
+    /// Volumes and folders.
+    pub mounts: Vec<Mount>,
+    /// Host ports.
+    pub ports: Vec<PortPublish>,
+    /// Files put into it before it starts: their content is part of what it is.
+    pub files: Vec<File>,
+    /// Secrets put under `/run/secrets`, by name, with a keyed hash of the content.
+    pub secrets: BTreeMap<SecretName, String>,
+    /// Limits.
+    pub resources: Resources,
+    /// `user[:group]`, if not the image's.
+    pub user: Option<String>,
+    /// Working folder, if not the image's.
+    pub workdir: Option<String>,
+    /// Host name, if not the engine's choice.
+    pub hostname: Option<String>,
+    /// The engine's init as PID 1.
+    pub init: bool,
+    /// A terminal.
+    pub tty: bool,
+    /// Standard input kept open.
+    pub stdin: bool,
+    /// Labels, on top of the image's and ours.
+    pub labels: IndexMap<String, String>,
+    /// `host:address` lines for `/etc/hosts`.
+    pub extra_hosts: Vec<String>,
+    /// DNS servers, if not the engine's.
+    pub dns: Vec<String>,
+    /// Memory file systems: path to options.
+    pub tmpfs: IndexMap<String, String>,
+    /// Size of `/dev/shm` in bytes, if not the engine's.
+    pub shm_size: Option<u64>,
+    /// A read-only root.
+    pub read_only: bool,
+    /// Capabilities added.
+    pub cap_add: Vec<String>,
+    /// Capabilities dropped, beside `NET_RAW`, which is dropped unless added.
+    pub cap_drop: Vec<String>,
+    /// Everything the host can do. Dangerous.
+    pub privileged: bool,
+    /// Security options.
+    pub security_opt: Vec<String>,
+    /// Host devices. Dangerous.
+    pub devices: Vec<Device>,
+    /// Resource limits of the processes.
+    pub ulimits: BTreeMap<String, Ulimit>,
+    /// Kernel parameters.
+    pub sysctls: BTreeMap<String, String>,
+    /// The signal that asks it to stop, if not the image's.
+    pub stop_signal: Option<String>,
+    /// How long it may take to stop before it is killed.
+    #[serde(with = "millis")]
+    pub stop_grace: Duration,
+    /// `os/arch[/variant]`, if not the engine's own.
+    pub platform: Option<String>,
+    /// Log driver, if not the engine's default.
+    pub logging: Option<Logging>,
+}
+
+impl Container {
+    /// A container of an image with nothing else said.
+    pub fn of(image: Image) -> Self {
+        Self {
+            image,
+            entrypoint: None,
+            command: None,
+            env: IndexMap::new(),
+            mounts: Vec::new(),
+            ports: Vec::new(),
+            files: Vec::new(),
+            secrets: BTreeMap::new(),
+            resources: Resources::default(),
+            user: None,
+            workdir: None,
+            hostname: None,
+            init: false,
+            tty: false,
+            stdin: false,
+            labels: IndexMap::new(),
+            extra_hosts: Vec::new(),
+            dns: Vec::new(),
+            tmpfs: IndexMap::new(),
+            shm_size: None,
+            read_only: false,
+            cap_add: Vec::new(),
+            cap_drop: Vec::new(),
+            privileged: false,
+            security_opt: Vec::new(),
+            devices: Vec::new(),
+            ulimits: BTreeMap::new(),
+            sysctls: BTreeMap::new(),
+            stop_signal: None,
+            stop_grace: Self::STOP_GRACE,
+            platform: None,
+            logging: None,
+        }
+    }
+
+    /// What the engine itself gives a container that says nothing.
+    pub const STOP_GRACE: Duration = Duration::from_secs(10);
+}
+
+/// Where a container's file system comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Image {
+    /// From a registry, or already there.
+    Pulled {
+        /// Which.
+        reference: ImageRef,
+        /// When to ask the registry.
+        policy: PullPolicy,
+    },
+    /// Built from the project. The tag carries a digest of everything that goes
+    /// in, so that a changed context is another image.
+    Built {
+        /// The tag it is built under.
+        tag: ImageRef,
+        /// How.
+        build: Build,
+    },
+}
+
+impl Image {
+    /// The reference a container is created from.
+    pub fn reference(&self) -> &ImageRef {
+        match self {
+            Self::Pulled { reference, .. } => reference,
+            Self::Built { tag, .. } => tag,
+        }
+    }
+}
+
+/// When a registry is asked for an image.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum PullPolicy {
+    /// If the engine does not have it.
+    #[default]
+    Missing,
+    /// At every `up`.
+    Always,
+    /// Not at all: it must be there.
+    Never,
+}
+
+/// How an image is built. The CLI streams the context: the server cannot see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// The context's folder on the host: absolute.
+    pub context: String,
+    /// The Dockerfile, relative to the context.
+    pub dockerfile: String,
+    /// The stage to build, if not the last.
+    pub target: Option<String>,
+    /// Build arguments.
+    pub args: IndexMap<String, String>,
+}
+
+/// A volume, folder or memory mounted into a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// What is mounted.
+    pub source: MountSource,
+    /// Where, in the container.
+    pub target: String,
+    /// Not writable in the container.
+    pub read_only: bool,
+}
+
+/// What a mount shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountSource {
+    /// A named volume, by the engine's name.
+    Volume(VolumeName),
+    /// A volume without a name, that goes with the container.
+    Anonymous,
+    /// A file or folder of the host: absolute.
+    Host(String),
+}
+
+/// A container's port, published on the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortPublish {
+    /// The port inside.
+    pub container: u16,
+    /// The port on the host; `None` for a free one that stays the same per checkout.
+    pub host: Option<u16>,
+    /// The host's address: loopback unless said otherwise.
+    pub address: String,
+    /// TCP or UDP.
+    pub transport: Transport,
+}
+
+/// A transport protocol.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// A file put into a container before it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Where, in the container: absolute.
+    pub target: String,
+    /// Its content, base64 on the wire.
+    #[serde(with = "bytes_as_base64")]
+    pub content: Vec<u8>,
+    /// Permission bits.
+    pub mode: u32,
+    /// Signal that makes the process read it again; without one it is restarted.
+    pub reload: Option<String>,
+}
+
+/// Limits of a container. `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Processors, in billionths.
+    pub nano_cpus: Option<i64>,
+    /// Bytes.
+    pub memory: Option<i64>,
+    /// Processes and threads.
+    pub pids: Option<i64>,
+}
+
+/// A host device in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Path on the host.
+    pub host: String,
+    /// Path in the container.
+    pub container: String,
+    /// `r`, `w` and `m` in any mix.
+    pub permissions: String,
+}
+
+/// A limit of the processes in a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    /// What a process gets.
+    pub soft: i64,
+    /// How far it may raise it.
+    pub hard: i64,
+}
+
+/// A log driver and its options.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logging {
+    /// The driver.
+    pub driver: String,
+    /// Its options.
+    pub options: BTreeMap<String, String>,
+}
+
+mod bytes_as_base64 {
+    //! Bytes as base64 text.
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map_err(D::Error::custom)
+    }
+}
