@@ -114,6 +114,8 @@ pub(super) enum Verb {
     /// Print the resolved workspace
     #[command(after_help = "Examples:\n  cosmos config\n  cosmos config --profile dev")]
     Config(Check),
+    /// Remove ended ad-hoc containers, or all that Cosmos made but its volumes
+    Prune(Prune),
     /// Look after the proxy container
     Proxy(ProxyArgs),
     /// Serve as the proxy (inside its container)
@@ -307,6 +309,19 @@ pub(super) struct Build {
     pub(super) images: Vec<String>,
     #[command(flatten)]
     pub(super) project: Project,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos prune             ad-hoc containers that have ended\n  cosmos prune --all       every workspace, every container, the proxy and its network"
+)]
+pub(super) struct Prune {
+    /// Everything but volumes: workspaces, ad-hoc containers, the proxy and its network
+    #[arg(short, long)]
+    pub(super) all: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(super) yes: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,21 +1,20 @@
 //! `cosmos down`: stop and remove what `up` made.
 
-use std::{
-    io::{IsTerminal as _, Write as _, stdin},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{process::ExitCode, time::Duration};
 
 use hyper::Method;
 
 use super::{
     args::{Down, Global, Progress},
-    bootstrap, context,
+    ask, bootstrap, context,
     error::Failure,
-    ui::{Screen, duration, follow, outln, say},
+    ui::{Screen, duration, follow, outln},
 };
 use crate::{
-    api::{client::encoded, wire::Event},
+    api::{
+        client::{Client, encoded},
+        wire::Event,
+    },
     workspace::Workspace,
 };
 
@@ -25,13 +24,32 @@ pub(super) async fn run(global: Global, args: Down) -> Result<ExitCode, Failure>
     if args.volumes && !args.yes {
         confirm(&workspace)?;
     }
-    let path = format!(
-        "/workspaces/{}?volumes={}&folder={}",
-        encoded(&workspace.identity.key()),
+    let identity = &workspace.identity;
+    take_down(
+        &global,
+        &client,
+        &identity.key(),
+        &identity.folder,
         args.volumes,
-        encoded(&workspace.identity.folder)
+    )
+    .await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Takes a workspace down, follows it to its end, and says that it is.
+pub(super) async fn take_down(
+    global: &Global,
+    client: &Client,
+    key: &str,
+    folder: &str,
+    volumes: bool,
+) -> Result<(), Failure> {
+    let path = format!(
+        "/workspaces/{}?volumes={volumes}&folder={}",
+        encoded(key),
+        encoded(folder)
     );
-    let mut screen = Screen::new(&global);
+    let mut screen = Screen::new(global);
     let events = client.events(Method::DELETE, &path, None::<&()>).await?;
     let last = follow(&mut screen, events).await?;
     screen.verdict()?;
@@ -43,12 +61,11 @@ pub(super) async fn run(global: Global, args: Down) -> Result<ExitCode, Failure>
     };
     if !global.quiet && global.progress != Progress::Json {
         outln!(
-            "{} is down ({})",
-            workspace.identity,
+            "{key} is down ({})",
             duration(Duration::from_millis(outcome.millis))
         );
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Names the volumes that would go, and asks.
@@ -62,26 +79,9 @@ fn confirm(workspace: &Workspace) -> Result<(), Failure> {
     if volumes.is_empty() {
         return Ok(());
     }
-    let refusal = || {
-        Failure::usage(format!(
-            "this would remove {}, and what is in them",
-            volumes.join(", ")
-        ))
-        .hinted("say so: `cosmos down --volumes --yes`")
-    };
-    if !stdin().is_terminal() {
-        return Err(refusal());
-    }
-    say!(
-        "Remove {} and all that is in them? [y/N] ",
-        volumes.join(", ")
-    );
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    stdin().read_line(&mut answer)?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") {
-        Ok(())
-    } else {
-        Err(refusal())
-    }
+    let names = volumes.join(", ");
+    ask::confirm(&format!("Remove {names} and all that is in them?"), || {
+        Failure::usage(format!("this would remove {names}, and what is in them"))
+            .hinted("say so: `cosmos down --volumes --yes`")
+    })
 }

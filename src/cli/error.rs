@@ -26,12 +26,16 @@ pub(super) enum Kind {
     Usage,
     /// A person stopped it: exit code 130.
     Interrupted,
+    /// The child of a verb that gives its child's exit code could not be run.
+    Unrun(u8),
 }
 
 /// Why a command failed, and what to do next.
 #[derive(Debug)]
 pub(super) struct Failure {
     kind: Kind,
+    /// Of a child that could not be run: the exit code that a shell would give.
+    unrun: Option<u8>,
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
@@ -44,6 +48,7 @@ impl Failure {
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self {
             kind: Kind::Failed,
+            unrun: None,
             message: message.into(),
             causes: Vec::new(),
             hint: None,
@@ -74,6 +79,15 @@ impl Failure {
         self
     }
 
+    /// Of a verb that gives its child's exit code: the code of one that could not be run.
+    #[must_use]
+    pub(super) fn of_child(mut self) -> Self {
+        if let Some(code) = self.unrun {
+            self.kind = Kind::Unrun(code);
+        }
+        self
+    }
+
     #[must_use]
     pub(super) fn hinted(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -84,6 +98,11 @@ impl Failure {
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self {
+            unrun: match problem.code.as_str() {
+                Problem::COMMAND_NOT_FOUND => Some(127),
+                Problem::CANNOT_RUN => Some(126),
+                _ => None,
+            },
             hint: problem.hint,
             output: problem.output,
             ..Self::new(problem.message)
@@ -156,6 +175,7 @@ pub(super) fn report(failure: &Failure) -> ExitCode {
         Kind::Failed => 1,
         Kind::Usage => 2,
         Kind::Interrupted => INTERRUPTED,
+        Kind::Unrun(code) => code,
     })
 }
 

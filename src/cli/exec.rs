@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use super::{
     args::{Exec, Global},
+    attached::{attach_failed, is_interactive, join, with_values},
     bootstrap, context,
     error::Failure,
-    start::{attach_failed, exit_code, is_interactive, with_values},
     terminal::{self, StdinKind},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         client::{Client, encoded},
         wire::Found,
     },
-    docker::attach::{self, ExecOptions},
+    docker::attach::ExecOptions,
 };
 
 pub(super) async fn run(global: Global, args: Exec) -> Result<ExitCode, Failure> {
@@ -37,7 +37,8 @@ pub(super) async fn run(global: Global, args: Exec) -> Result<ExitCode, Failure>
         workdir: args.workdir,
         env: with_values(&args.env),
     };
-    join(&container, &options).await?.map_err(attach_failed)
+    let joined = join(&container, &options).await?;
+    joined.map_err(|error| attach_failed(error).of_child())
 }
 
 /// The id of the container that a name means, which must be running.
@@ -92,32 +93,4 @@ pub(super) async fn shell(container: &str, shells: &[&str]) -> Result<ExitCode, 
             None => "no shell was tried",
         }),
     )
-}
-
-/// Runs a command in a container, joined to our terminal or our pipes, to its
-/// end. The inner error is that it could not be begun.
-async fn join(
-    container: &str,
-    options: &ExecOptions,
-) -> Result<Result<ExitCode, attach::Error>, Failure> {
-    let engine = bootstrap::attach_client().await?;
-    let (exec, session) = match engine.exec(container, options).await {
-        Ok(begun) => begun,
-        Err(error) => return Ok(Err(error)),
-    };
-    let end = if options.tty {
-        terminal::interact(session, &terminal::Options::default()).await
-    } else {
-        terminal::follow(session).await
-    }
-    .map_err(|error| Failure::new(error.to_string()))?;
-    if let Some(code) = end.exit_code() {
-        return Ok(Ok(exit_code(code.into())));
-    }
-    if end != terminal::End::Closed {
-        return Ok(Ok(ExitCode::SUCCESS));
-    }
-    Ok(Ok(exit_code(
-        engine.exec_end(&exec).await.map_err(attach_failed)?,
-    )))
 }

@@ -6,6 +6,8 @@
 //! `print!` and its kin panic when nobody reads; `ui` has what does not.
 
 mod args;
+mod ask;
+mod attached;
 mod bootstrap;
 mod build;
 mod context;
@@ -16,6 +18,7 @@ mod logs;
 mod orders;
 mod plan;
 mod proxy;
+mod prune;
 mod run;
 mod serve;
 mod shorthand;
@@ -68,6 +71,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Build(args) => build::run(global, args).await,
         Verb::Check(args) => context::check(&global, &args),
         Verb::Config(args) => context::show(&global, &args),
+        Verb::Prune(args) => prune::run(global, args).await,
         Verb::Proxy(args) => proxy::run(global, args).await,
         Verb::Serve => serve::run().await,
     }

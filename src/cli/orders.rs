@@ -74,3 +74,10 @@ pub(super) async fn give(
     );
     Ok(client.call(Method::POST, &path).await?)
 }
+
+/// Removes a container that is in no config, running or not.
+pub(super) async fn remove(client: &Client, id: &str) -> Result<(), Failure> {
+    let path = format!("/containers/{}", encoded(id));
+    client.call::<Ordered>(Method::DELETE, &path).await?;
+    Ok(())
+}

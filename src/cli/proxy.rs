@@ -21,7 +21,7 @@ pub(super) async fn run(global: Global, args: ProxyArgs) -> Result<ExitCode, Fai
         ProxyVerb::Status { json } => status(&global, json).await,
         ProxyVerb::Logs { follow, tail } => logs(follow, tail).await,
         ProxyVerb::Upgrade => upgrade(&global).await,
-        ProxyVerb::Rm => remove(&global).await,
+        ProxyVerb::Rm => rm(&global).await,
     }
 }
 
@@ -110,12 +110,9 @@ async fn upgrade(global: &Global) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn remove(global: &Global) -> Result<ExitCode, Failure> {
+async fn rm(global: &Global) -> Result<ExitCode, Failure> {
     let engine = bootstrap::engine().await?;
-    let name = context::installation()?.proxy();
-    ours(&engine, &name).await?;
-    engine.stop_gently(&name).await?;
-    engine.remove_at_once(&name).await?;
+    remove(&engine, &context::installation()?.proxy()).await?;
     if !global.quiet {
         outln!(
             "proxy removed; its state stays in the volume `{}`",
@@ -123,4 +120,12 @@ async fn remove(global: &Global) -> Result<ExitCode, Failure> {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the proxy and removes its container, if there is one and it is ours.
+pub(super) async fn remove(engine: &DockerEngine, name: &str) -> Result<(), Failure> {
+    ours(engine, name).await?;
+    engine.stop_gently(name).await?;
+    engine.remove_at_once(name).await?;
+    Ok(())
 }

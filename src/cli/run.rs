@@ -4,11 +4,10 @@ use std::{collections::BTreeMap, process::ExitCode};
 
 use super::{
     args::{Exec, Global, Project, Run},
+    attached::{self, Attached},
     bootstrap, context,
     error::Failure,
     exec,
-    start::{Attached, Created, is_interactive, run_attached},
-    terminal::{StdinKind, stdin_kind},
 };
 use crate::{
     api::{client::encoded, wire::RunCommand},
@@ -59,13 +58,7 @@ pub(super) async fn run(global: Global, args: Run) -> Result<ExitCode, Failure> 
     }
 
     let client = bootstrap::client(&global).await?;
-    let attached = if is_interactive() {
-        Attached::Terminal
-    } else if stdin_kind() == StdinKind::Stream {
-        Attached::Piped
-    } else {
-        Attached::Output
-    };
+    let attached = Attached::here();
     let path = format!(
         "/workspaces/{}/commands/{}/run",
         encoded(&loaded.workspace.identity.key()),
@@ -78,10 +71,7 @@ pub(super) async fn run(global: Global, args: Run) -> Result<ExitCode, Failure> 
     };
     let created: BTreeMap<String, String> = client.post(&path, &order).await?;
     let id = created.get("id").cloned().unwrap_or_default();
-    let created = Created {
-        id: ContainerId::new(id).map_err(|error| Failure::new(error.to_string()))?,
-    };
-    run_attached(&client, &created, attached, || ())
-        .await?
-        .report(&global, &created.id)
+    let id = ContainerId::new(id).map_err(|error| Failure::new(error.to_string()))?;
+    let ended = attached::run(&client, &id, attached, || ()).await?;
+    ended.report(&global, &id)
 }

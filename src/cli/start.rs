@@ -1,30 +1,24 @@
 //! `cosmos start`: a container of any image, or a service of this workspace.
 
-use std::{
-    collections::BTreeMap,
-    future::pending,
-    io::{IsTerminal as _, stdin, stdout},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::pending, process::ExitCode, time::Duration};
 
 use hyper::Method;
 use tokio::time::sleep;
 
 use super::{
     args::{Global, Start},
+    attached::{self, Attached, attach_failed, is_interactive, with_values},
     bootstrap, context,
     error::Failure,
     exec, orders, shorthand,
-    terminal::{self, End, StdinKind},
     ui::{Screen, follow, outln, sayln},
 };
 use crate::{
     api::{
-        client::{Client, encoded},
+        client::Client,
         wire::{Credentials, Event, StartAdhoc},
     },
-    docker::attach::{self, AttachOptions, WaitFor},
+    docker::attach::WaitFor,
     workspace::{ContainerId, ImageRef},
 };
 
@@ -107,16 +101,16 @@ async fn keep_alive(
     }
     let opened = tokio::select! {
         // Neither is continued: what ends first, ends both.
-        opened = exec::shell(started.id.as_str(), &SHELLS) => opened,
-        failure = long_ended(&started.id) => Err(failure),
+        opened = exec::shell(started.as_str(), &SHELLS) => opened,
+        failure = long_ended(&started) => Err(failure),
     };
     let code = match opened {
         Ok(code) => Ok(code),
-        Err(failure) => Err(why_no_shell(global, client, &started.id, failure).await),
+        Err(failure) => Err(why_no_shell(global, client, &started, failure).await),
     };
     if args.rm {
         // Whether or not there was a shell: nobody wants what is left.
-        let stopped = orders::give(client, started.id.as_str(), "stop", None).await;
+        let stopped = orders::give(client, started.as_str(), "stop", None).await;
         if code.is_ok() {
             stopped?;
         }
@@ -174,13 +168,7 @@ async fn foreground(
     image: &str,
     command: &[String],
 ) -> Result<ExitCode, Failure> {
-    let attached = if is_interactive() {
-        Attached::Terminal
-    } else if terminal::stdin_kind() == StdinKind::Stream {
-        Attached::Piped
-    } else {
-        Attached::Output
-    };
+    let attached = Attached::here();
     let created = create(global, client, order(args, image, command, attached)?).await?;
     let started = || {
         // With `-q` all of stdout is the command's own.
@@ -188,118 +176,15 @@ async fn foreground(
             announce(global, &created);
         }
     };
-    let ended = run_attached(client, &created, attached, started).await?;
-    ended.report(global, &created.id)
+    let ended = attached::run(client, &created, attached, started).await?;
+    ended.report(global, &created)
 }
 
-/// How a command ended that we were attached to.
-pub(super) struct Ended {
-    end: End,
-    code: Option<i64>,
-}
-
-impl Ended {
-    /// Says what a person must know, and gives the exit code.
-    pub(super) fn report(self, global: &Global, id: &ContainerId) -> Result<ExitCode, Failure> {
-        if let Some(code) = self.code {
-            return Ok(exit_code(code));
-        }
-        if !global.quiet && matches!(self.end, End::Interrupted | End::Detached) {
-            sayln!(
-                "{} goes on running; stop it: `cosmos stop {}`",
-                id.short(),
-                id.short()
-            );
-        }
-        Ok(self
-            .end
-            .exit_code()
-            .map_or(ExitCode::SUCCESS, |code| exit_code(code.into())))
-    }
-}
-
-/// Attaches to a container that was created, starts it, and relays until it ends.
-pub(super) async fn run_attached(
+async fn create(
+    global: &Global,
     client: &Client,
-    created: &Created,
-    attached: Attached,
-    started: impl FnOnce(),
-) -> Result<Ended, Failure> {
-    let engine = bootstrap::attach_client().await?;
-    let id = created.id.as_str();
-    let result = async {
-        let session = engine
-            .attach(
-                id,
-                AttachOptions {
-                    stdin: attached.stdin(),
-                    tty: attached.tty(),
-                    logs: false,
-                },
-            )
-            .await
-            .map_err(attach_failed)?;
-        let waiting = engine
-            .wait(id, WaitFor::NextExit)
-            .await
-            .map_err(attach_failed)?;
-        orders::give(client, id, "start", None).await?;
-        started();
-        Ok((session, waiting))
-    };
-    let (session, waiting) = match result.await {
-        Ok(running) => running,
-        Err(failure) => {
-            // It never ran: nobody wants to look at it. Why it did not run matters more
-            // than whether this worked.
-            let _ = client
-                .call::<serde_json::Value>(Method::DELETE, &format!("/containers/{}", encoded(id)))
-                .await;
-            return Err(failure);
-        }
-    };
-    let end = if attached.tty() {
-        terminal::interact(session, &terminal::Options::default()).await
-    } else {
-        terminal::follow(session).await
-    }
-    .map_err(|error| Failure::new(error.to_string()))?;
-    let code = match end {
-        End::Closed => Some(waiting.exit_code().await.map_err(attach_failed)?),
-        _ => None,
-    };
-    Ok(Ended { end, code })
-}
-
-/// What of us a container's process is joined to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Attached {
-    /// Nothing.
-    No,
-    /// Its output is shown.
-    Output,
-    /// Its output is shown, and our input is sent to it.
-    Piped,
-    /// Our terminal is its terminal.
-    Terminal,
-}
-
-impl Attached {
-    pub(super) fn tty(self) -> bool {
-        self == Self::Terminal
-    }
-
-    pub(super) fn stdin(self) -> bool {
-        matches!(self, Self::Piped | Self::Terminal)
-    }
-}
-
-/// A container that was created.
-pub(super) struct Created {
-    pub(super) id: ContainerId,
-}
-
-async fn create(global: &Global, client: &Client, order: StartAdhoc) -> Result<Created, Failure> {
+    order: StartAdhoc,
+) -> Result<ContainerId, Failure> {
     let mut screen = Screen::new(global);
     let events = client
         .events(Method::POST, "/containers", Some(&order))
@@ -308,9 +193,7 @@ async fn create(global: &Global, client: &Client, order: StartAdhoc) -> Result<C
     screen.clear();
     match last? {
         Some(Event::ContainerCreated { id, .. } | Event::ContainerStarted { id, .. }) => {
-            Ok(Created {
-                id: ContainerId::new(id).map_err(|error| Failure::new(error.to_string()))?,
-            })
+            ContainerId::new(id).map_err(|error| Failure::new(error.to_string()))
         }
         _ => Err(
             Failure::new("the proxy went away before the container was there")
@@ -351,17 +234,6 @@ fn order(
     })
 }
 
-/// `KEY` alone takes the value that this shell has; where it has none, none is set.
-pub(super) fn with_values(lines: &[String]) -> Vec<String> {
-    lines
-        .iter()
-        .filter_map(|line| match line.split_once('=') {
-            Some(_) => Some(line.clone()),
-            None => Some(format!("{line}={}", std::env::var(line).ok()?)),
-        })
-        .collect()
-}
-
 /// The login that the Docker config has for an image's registry, if any.
 fn credentials(image: &ImageRef) -> BTreeMap<String, Credentials> {
     let host = match image.as_str().split_once('/') {
@@ -377,38 +249,10 @@ fn credentials(image: &ImageRef) -> BTreeMap<String, Credentials> {
     }
 }
 
-fn announce(global: &Global, created: &Created) {
+fn announce(global: &Global, created: &ContainerId) {
     if global.quiet {
-        outln!("{}", created.id.short());
+        outln!("{}", created.short());
     } else {
-        outln!("Container started: {}", created.id.short());
-    }
-}
-
-/// Whether a person sits at both ends.
-pub(super) fn is_interactive() -> bool {
-    stdin().is_terminal() && stdout().is_terminal()
-}
-
-/// A child's exit code as ours: only its low eight bits exist.
-pub(super) fn exit_code(code: i64) -> ExitCode {
-    ExitCode::from(u8::try_from(code.rem_euclid(256)).unwrap_or(1))
-}
-
-pub(super) fn attach_failed(error: attach::Error) -> Failure {
-    match error {
-        attach::Error::Engine(error) => error.into(),
-        other => Failure::new(other.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_variable_that_this_shell_does_not_have_is_not_set() {
-        let lines = ["A=b=c", "COSMOS_TEST_NOT_SET"].map(str::to_owned);
-        assert_eq!(with_values(&lines), ["A=b=c"]);
+        outln!("Container started: {}", created.short());
     }
 }

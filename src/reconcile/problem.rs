@@ -7,6 +7,11 @@ use crate::{
 };
 
 impl Problem {
+    /// The code of a command that its image does not have.
+    pub const COMMAND_NOT_FOUND: &str = "command_not_found";
+    /// The code of a command that is there, and cannot be run.
+    pub const CANNOT_RUN: &str = "cannot_run";
+
     /// Why `action` could not be carried out.
     pub fn of_action(action: &Action, error: &EngineError) -> Self {
         let problem = Self::from(error);
@@ -113,7 +118,8 @@ fn code(error: &EngineError) -> &'static str {
         EngineError::Pull { .. } => "pull_failed",
         EngineError::Conflict { .. } => "conflict",
         EngineError::PortTaken { .. } => "port_taken",
-        EngineError::CannotRun { .. } => "cannot_run",
+        EngineError::CannotRun { code: 127, .. } => Problem::COMMAND_NOT_FOUND,
+        EngineError::CannotRun { .. } => Problem::CANNOT_RUN,
         EngineError::Build { .. } => "build_failed",
         EngineError::Deadline { .. } => "engine_deadline",
         EngineError::Refused { .. } => "engine_refused",

@@ -16,6 +16,7 @@ mod answer;
 mod authority;
 mod body;
 mod connection;
+mod counted;
 mod forward;
 pub mod guard;
 mod headers;

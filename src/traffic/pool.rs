@@ -8,25 +8,20 @@ use std::{
     collections::{HashMap, VecDeque},
     io,
     net::SocketAddr,
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    time::Instant,
-};
+use tokio::{net::TcpStream, time::Instant};
 
 use super::{
     body::RequestBody,
+    counted::{Count, Counted},
     routes::{Address, Routes, Upstream, UpstreamKey},
 };
 
@@ -64,8 +59,8 @@ struct Idle {
 #[derive(Debug)]
 struct Connection {
     sender: SendRequest<RequestBody>,
-    /// Whether a byte came since the last request was handed over.
-    heard: Arc<AtomicBool>,
+    /// What came since the last request was handed over.
+    heard: Count,
 }
 
 /// Why there is no connection.
@@ -219,7 +214,7 @@ impl Lease {
     /// The connection to send the request over.
     pub(super) fn sender(&mut self) -> Option<&mut SendRequest<RequestBody>> {
         let connection = self.connection.as_mut()?;
-        connection.heard.store(false, Ordering::Relaxed);
+        connection.heard.forget();
         Some(&mut connection.sender)
     }
 
@@ -227,7 +222,7 @@ impl Lease {
     pub(super) fn has_heard(&self) -> bool {
         self.connection
             .as_ref()
-            .is_some_and(|connection| connection.heard.load(Ordering::Relaxed))
+            .is_some_and(|connection| connection.heard.get() > 0)
     }
 
     /// Says that this one ends only when somebody hangs up.
@@ -265,13 +260,9 @@ async fn connect(address: &Address, within: Duration) -> Result<Connection, Conn
     };
     // Small writes go out at once; a failure here only means that they do not.
     let _ = stream.set_nodelay(true);
-    let heard = Arc::new(AtomicBool::new(false));
-    let io = TokioIo::new(UpstreamIo {
-        stream,
-        heard: Arc::clone(&heard),
-    });
+    let (stream, heard) = Counted::new(stream);
     let (sender, connection) = http1::Builder::new()
-        .handshake(io)
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| ConnectError::Other(io::Error::other(error)))?;
     // What goes wrong on it is told to whoever sends the next request.
@@ -283,52 +274,5 @@ async fn dial(address: &Address) -> io::Result<TcpStream> {
     match address {
         Address::Socket(address) => TcpStream::connect::<SocketAddr>(*address).await,
         Address::Name(host, port) => TcpStream::connect((host.as_str(), *port)).await,
-    }
-}
-
-/// An upstream's socket that remembers whether it said anything.
-struct UpstreamIo {
-    stream: TcpStream,
-    heard: Arc<AtomicBool>,
-}
-
-impl AsyncRead for UpstreamIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.heard.store(true, Ordering::Relaxed);
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for UpstreamIo {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

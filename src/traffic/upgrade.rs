@@ -3,24 +3,15 @@
 //! A protocol is only switched once the upstream has answered 101; what passes
 //! then is bytes, and each side may close its half on its own.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll},
-};
-
 use hyper::{
     HeaderMap, Method, Request, Version,
     header::{CONNECTION, HeaderValue, UPGRADE},
-    upgrade::{OnUpgrade, Upgraded},
+    upgrade::OnUpgrade,
 };
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::watch,
-};
+use tokio::sync::watch;
 
-use super::{log::Trace, pool::Lease};
+use super::{counted::Counted, log::Trace, pool::Lease};
 
 /// The protocols a request asks to switch to, if it does.
 ///
@@ -73,8 +64,8 @@ pub(super) fn splice(
                 return;
             }
         };
-        let mut client = Counted::new(client);
-        let mut upstream = Counted::new(upstream);
+        let (mut client, passed_in) = Counted::new(TokioIo::new(client));
+        let (mut upstream, passed_out) = Counted::new(TokioIo::new(upstream));
         // Either arm may be dropped: after it nothing is read or written again.
         tokio::select! {
             copied = tokio::io::copy_bidirectional(&mut client, &mut upstream) => match copied {
@@ -83,52 +74,8 @@ pub(super) fn splice(
             },
             _ = closing.wait_for(|closing| *closing) => trace.cut("the proxy stopped"),
         }
-        trace.passed_in(client.read);
-        trace.passed_out(upstream.read);
+        trace.passed_in(passed_in.get());
+        trace.passed_out(passed_out.get());
         drop(lease);
     });
-}
-
-/// Counts what is read: a copy that fails does not say how far it came.
-struct Counted {
-    io: TokioIo<Upgraded>,
-    read: u64,
-}
-
-impl Counted {
-    fn new(io: Upgraded) -> Self {
-        Self {
-            io: TokioIo::new(io),
-            read: 0,
-        }
-    }
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
-        self.read += (buffer.filled().len() - before) as u64;
-        polled
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
 }

@@ -15,11 +15,12 @@ const IN_FEW_FILES: [FewFiles; 2] = [
         importer: "cli",
         imported: "docker",
         files: &[
-            "src/cli/bootstrap", // makes the proxy, before there is a server to ask
-            "src/cli/proxy.rs",  // removes and remakes the proxy, which cannot do that to itself
-            "src/cli/terminal",  // bytes of a terminal go to the engine, not through the server
-            "src/cli/exec.rs",   // the same
-            "src/cli/start.rs",  // the same
+            "src/cli/bootstrap",   // makes the proxy, before there is a server to ask
+            "src/cli/proxy.rs",    // removes and remakes the proxy, which cannot do that to itself
+            "src/cli/terminal",    // bytes of a terminal go to the engine, not through the server
+            "src/cli/attached.rs", // the same
+            "src/cli/exec.rs",     // the same
+            "src/cli/start.rs",    // the same
         ],
     },
     FewFiles {

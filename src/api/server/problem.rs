@@ -7,7 +7,11 @@ use crate::api::wire::Problem;
 pub(super) fn status(problem: &Problem) -> StatusCode {
     match problem.code.as_str() {
         "not_found" | "no_such_endpoint" | "image_not_found" | "not_up" => StatusCode::NOT_FOUND,
-        "invalid_request" | "invalid_name" | "ambiguous" | "cannot_run" => StatusCode::BAD_REQUEST,
+        "invalid_request"
+        | "invalid_name"
+        | "ambiguous"
+        | Problem::COMMAND_NOT_FOUND
+        | Problem::CANNOT_RUN => StatusCode::BAD_REQUEST,
         "conflict" | "other_folder" | "world_moved" | "port_taken" => StatusCode::CONFLICT,
         "too_many_containers" => StatusCode::TOO_MANY_REQUESTS,
         "state_full" => StatusCode::INSUFFICIENT_STORAGE,

@@ -146,3 +146,52 @@ fn a_stopped_proxy_is_started_not_remade() {
     ");
     assert_eq!(inspect(&cosmos.proxy(), "{{.Id}}"), before);
 }
+
+#[test]
+fn prune_all_is_the_whole_clean_up_in_one_and_the_state_stays() {
+    let cosmos = Cosmos::new();
+    let config = "[workspace]\nname = \"pruned\"\n[services.web]\nimage = \"alpine:latest\"\ncommand = \"sleep 1000\"\ninit = true\n";
+    fs::write(cosmos.project().join("cosmos.toml"), config).unwrap();
+    let _ = cosmos.run(["up"]).success();
+    let _ = cosmos.run(["start", "-d", "alpine:latest"]).success();
+    let pruned = cosmos.run(["prune", "--all", "--yes"]).success();
+    assert!(pruned.stdout.contains("pruned is down ("), "{pruned}");
+    assert!(
+        pruned
+            .stdout
+            .contains("removed 2 containers, the proxy and its network;"),
+        "{pruned}"
+    );
+    let left = docker(["ps", "-aq", "--filter", &cosmos.label_filter()]);
+    assert_eq!(left, "");
+    let filter = format!("name=^{}$", cosmos.network());
+    assert_eq!(docker(["network", "ls", "-q", "--filter", &filter]), "");
+    let _ = docker(["volume", "inspect", &cosmos.volume()]);
+    // And once more there is nothing to do; the next command works again.
+    let again = cosmos.run(["prune", "--all", "--yes"]);
+    assert_snapshot!(again, @r"
+    nothing to prune: there is no proxy and no container
+    [exit code 0]
+    ");
+    let _ = cosmos.run(["start", "alpine:latest", "true"]).success();
+}
+
+#[test]
+fn prune_removes_only_ad_hoc_containers_that_have_ended() {
+    let cosmos = Cosmos::new();
+    let runs = cosmos.run(["start", "-d", "alpine:latest"]).success().id();
+    let ended = cosmos
+        .run(["start", "alpine:latest", "true"])
+        .success()
+        .id();
+    let refused = cosmos.run(["prune"]);
+    assert!(refused.stderr.contains("cosmos prune --yes"), "{refused}");
+    assert_eq!(inspect(&ended, "{{.State.Status}}"), "exited");
+    let pruned = cosmos.run(["prune", "--yes"]);
+    assert_snapshot!(pruned, @r"
+    removed 1 container
+    [exit code 0]
+    ");
+    assert!(is_running(&runs));
+    assert!(!docker(["ps", "-aq"]).contains(&ended));
+}

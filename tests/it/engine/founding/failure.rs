@@ -184,7 +184,19 @@ fn no_such_program() {
     ---- stderr ----
     error: "nosuch": executable file not found in $PATH
     hint: check `command` and `entrypoint`: the image has no such program
-    [exit code 1]
+    [exit code 127]
+    "#);
+}
+
+#[test]
+fn a_program_that_may_not_be_run() {
+    let output = Cosmos::ready().run(["start", "alpine:latest", "/etc"]);
+    is_plain(&output);
+    assert_snapshot!(output, @r#"
+    ---- stderr ----
+    error: "/etc": permission denied
+    hint: check that `command` names a program that may be executed
+    [exit code 126]
     "#);
 }
 

@@ -167,7 +167,7 @@ fn exec_ends_with_the_exit_code_of_the_command() {
     }
     let _ = place
         .cosmos(&["exec", "one", "no-such-program"])
-        .ended(1)
+        .ended(127)
         .told(&["no-such-program"]);
     let _ = place
         .cosmos(&["exec", "two", "true"])
