@@ -134,6 +134,14 @@ pub(super) struct Project {
     pub(super) profiles: Vec<String>,
 }
 
+/// Whether the config may do what reaches the host.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(super) struct Trust {
+    /// Trust the config with what reaches the host, and remember it: it is asked for otherwise
+    #[arg(long = "trust")]
+    pub(super) given: bool,
+}
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  cosmos up\n  cosmos up web            only web, and what it depends on\n  cosmos up --no-wait      do not wait until everything is ready"
@@ -156,6 +164,8 @@ pub(super) struct Up {
     /// Carry out only the plan with this digest
     #[arg(long, value_name = "DIGEST")]
     pub(super) expect: Option<String>,
+    #[command(flatten)]
+    pub(super) trust: Trust,
     /// Do not ask
     #[arg(short, long)]
     pub(super) yes: bool,
@@ -253,6 +263,8 @@ pub(super) struct Exec {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  cosmos run test\n  cosmos run migrate -- --dry-run")]
 pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) trust: Trust,
     /// The command's name in the config; then further arguments
     #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND ARGS")]
     pub(super) words: Vec<String>,
@@ -309,6 +321,8 @@ pub(super) struct Build {
     pub(super) images: Vec<String>,
     #[command(flatten)]
     pub(super) project: Project,
+    #[command(flatten)]
+    pub(super) trust: Trust,
 }
 
 #[derive(Debug, Args)]

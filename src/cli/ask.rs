@@ -4,10 +4,15 @@ use std::io::{IsTerminal as _, Write as _, stderr, stdin};
 
 use super::{error::Failure, ui::say};
 
+/// Whether somebody sits there who could answer.
+pub(super) fn can_answer() -> bool {
+    stdin().is_terminal()
+}
+
 /// Asks a question that `y` answers with yes. Whatever else is answered, and that
 /// there is nobody to ask, is the refusal.
 pub(super) fn confirm(question: &str, refusal: impl FnOnce() -> Failure) -> Result<(), Failure> {
-    if !stdin().is_terminal() {
+    if !can_answer() {
         return Err(refusal());
     }
     say!("{question} [y/N] ");

@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, env, path::PathBuf, process::ExitCode};
 use super::{
     args::{Check, Global, Project},
     error::{Failure, Kind},
+    trust,
     ui::{out, outln, sayln},
 };
 use crate::{
-    config::{self, EngineName, Loaded, Sources},
+    config::{self, EngineName, Loaded, SecretReading, Sources},
     workspace::Installation,
 };
 
@@ -25,36 +26,68 @@ pub(super) fn installation() -> Result<Installation, Failure> {
     }
 }
 
-/// Loads the config of the folder we are in, or the one that was named.
+/// Loads the config of the folder we are in, or the one that was named, for a
+/// verb that only has to know what is declared: no secret is read.
 pub(super) fn load(global: &Global, project: &Project) -> Result<Loaded, Failure> {
-    let loaded = load_as(global, project, Secrets::Read)?;
+    let loaded = read(global, project, SecretReading::None)?;
     // Not at all rather than on another engine than was asked for.
     if loaded.engine == EngineName::Swarm {
         return Err(Failure::usage("there is no `engine = \"swarm\"` yet")
             .hinted("take it out of [workspace]: it is Docker then, or Podman"));
     }
+    warn(&loaded);
     Ok(loaded)
 }
 
-/// Whether the values of secrets are read: that can mean running a password manager.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Secrets {
-    Read,
-    Skip,
+/// Loads it with its secrets, for a verb that makes it so. What reaches the host,
+/// the programs that print secrets among it, must be trusted before.
+pub(super) fn load_trusted(
+    global: &Global,
+    project: &Project,
+    is_trusted: bool,
+) -> Result<Loaded, Failure> {
+    let loaded = load(global, project)?;
+    trust::require(&loaded, is_trusted)?;
+    with_secrets(global, project, loaded, SecretReading::All)
 }
 
-fn load_as(global: &Global, project: &Project, secrets: Secrets) -> Result<Loaded, Failure> {
+/// Loads it with its secrets, for a verb that only shows what would be. Of a
+/// project that is not trusted no program is run for it.
+pub(super) fn load_to_show(global: &Global, project: &Project) -> Result<Loaded, Failure> {
+    let loaded = load(global, project)?;
+    let reading = match trust::untrusted(&loaded).is_empty() {
+        true => SecretReading::All,
+        false => SecretReading::NoCommands,
+    };
+    with_secrets(global, project, loaded, reading)
+}
+
+/// Loads once more with the values of the secrets, if anything uses one.
+fn with_secrets(
+    global: &Global,
+    project: &Project,
+    loaded: Loaded,
+    reading: SecretReading,
+) -> Result<Loaded, Failure> {
+    if loaded.secrets.is_empty() {
+        return Ok(loaded);
+    }
+    read(global, project, reading)
+}
+
+fn warn(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        sayln!(
+            "{}",
+            warning.render(colour(), super::terminal_width().unwrap_or(100))
+        );
+    }
+}
+
+fn read(global: &Global, project: &Project, secrets: SecretReading) -> Result<Loaded, Failure> {
     let sources = sources(global, project, secrets)?;
     match config::load(&sources) {
-        Ok(loaded) => {
-            for warning in &loaded.warnings {
-                sayln!(
-                    "{}",
-                    warning.render(colour(), super::terminal_width().unwrap_or(100))
-                );
-            }
-            Ok(loaded)
-        }
+        Ok(loaded) => Ok(loaded),
         Err(diagnostics) => {
             sayln!(
                 "{}",
@@ -67,10 +100,10 @@ fn load_as(global: &Global, project: &Project, secrets: Secrets) -> Result<Loade
 
 /// The workspace of the folder we are in, if there is one and its config is valid.
 pub(super) fn workspace_here(global: &Global) -> Option<Loaded> {
-    config::load(&sources(global, &Project::default(), Secrets::Skip).ok()?).ok()
+    config::load(&sources(global, &Project::default(), SecretReading::None).ok()?).ok()
 }
 
-fn sources(global: &Global, project: &Project, secrets: Secrets) -> Result<Sources, Failure> {
+fn sources(global: &Global, project: &Project, secrets: SecretReading) -> Result<Sources, Failure> {
     let named = project.file.clone().or_else(|| global.file.clone());
     let file = match named {
         Some(file) => file,
@@ -89,7 +122,7 @@ fn sources(global: &Global, project: &Project, secrets: Secrets) -> Result<Sourc
         instance: global.instance.clone().filter(|name| !name.is_empty()),
         profiles: project.profiles.clone(),
         installation: installation()?,
-        skip_secrets: secrets == Secrets::Skip,
+        secrets,
         ..Sources::default()
     })
 }
@@ -117,7 +150,8 @@ fn colour() -> bool {
 /// `cosmos check`.
 pub(super) fn check(global: &Global, args: &Check) -> Result<ExitCode, Failure> {
     if args.json {
-        let diagnostics = match config::load(&sources(global, &args.project, Secrets::Skip)?) {
+        let diagnostics = match config::load(&sources(global, &args.project, SecretReading::None)?)
+        {
             Ok(_) => serde_json::json!([]),
             Err(diagnostics) => serde_json::to_value(&diagnostics).unwrap_or_default(),
         };
@@ -128,7 +162,8 @@ pub(super) fn check(global: &Global, args: &Check) -> Result<ExitCode, Failure> 
         );
         return Ok(ExitCode::from(if is_valid { 0 } else { 2 }));
     }
-    let loaded = load_as(global, &args.project, Secrets::Skip)?;
+    let loaded = read(global, &args.project, SecretReading::None)?;
+    warn(&loaded);
     if !global.quiet {
         outln!(
             "{} is valid: {}, {}",
@@ -158,7 +193,8 @@ pub(super) fn check(global: &Global, args: &Check) -> Result<ExitCode, Failure> 
 
 /// `cosmos config`: the resolved workspace.
 pub(super) fn show(global: &Global, args: &Check) -> Result<ExitCode, Failure> {
-    let loaded = load_as(global, &args.project, Secrets::Skip)?;
+    let loaded = read(global, &args.project, SecretReading::None)?;
+    warn(&loaded);
     let workspace = &loaded.workspace;
     if args.json {
         outln!(

@@ -25,6 +25,7 @@ mod shorthand;
 mod start;
 mod status;
 pub mod terminal;
+mod trust;
 mod ui;
 mod up;
 

@@ -2,20 +2,35 @@
 
 use std::process::ExitCode;
 
+use serde::Serialize;
+
 use super::{
     args::{Global, Plan},
     bootstrap, context,
     error::Failure,
+    trust,
     ui::{outln, show_plan},
     up::secrets,
 };
-use crate::api::{
-    client::encoded,
-    wire::{PlanReport, Wish},
+use crate::{
+    api::{
+        client::encoded,
+        wire::{PlanReport, Wish},
+    },
+    config::{Danger, Loaded},
 };
 
+/// What `--json` prints: the server's plan, and what only the config's reader knows.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    report: &'a PlanReport,
+    /// What reaches the host.
+    dangers: &'a [Danger],
+}
+
 pub(super) async fn run(global: Global, args: Plan) -> Result<ExitCode, Failure> {
-    let loaded = context::load(&global, &args.project)?;
+    let loaded = context::load_to_show(&global, &args.project)?;
     let client = bootstrap::existing(&global).await?;
     let wish = Wish {
         workspace: loaded.workspace.clone(),
@@ -31,9 +46,14 @@ pub(super) async fn run(global: Global, args: Plan) -> Result<ExitCode, Failure>
     );
     let report: PlanReport = client.post(&path, &wish).await?;
     if args.json {
-        outln!("{}", serde_json::to_string(&report).unwrap_or_default());
+        let shown = Shown {
+            report: &report,
+            dangers: &loaded.dangers,
+        };
+        outln!("{}", serde_json::to_string(&shown).unwrap_or_default());
     } else {
         show_plan(&report);
+        show_dangers(&loaded);
     }
     let is_pending = !report.steps.is_empty() || !report.blocked.is_empty();
     Ok(ExitCode::from(if args.exit_code && is_pending {
@@ -41,4 +61,21 @@ pub(super) async fn run(global: Global, args: Plan) -> Result<ExitCode, Failure>
     } else {
         0
     }))
+}
+
+/// What of the config reaches the host, whether or not it is trusted with it.
+fn show_dangers(loaded: &Loaded) {
+    if loaded.dangers.is_empty() {
+        return;
+    }
+    outln!();
+    for danger in &loaded.dangers {
+        outln!("! {}", trust::line(danger));
+    }
+    match trust::untrusted(loaded).len() {
+        0 => outln!("this reaches beyond the containers, and you trust the project with it"),
+        _ => outln!(
+            "this reaches beyond the containers: `cosmos up` asks for it, `--trust` says yes"
+        ),
+    }
 }

@@ -23,7 +23,7 @@ pub(super) async fn run(global: Global, args: Run) -> Result<ExitCode, Failure> 
         Some((dashes, rest)) if dashes == "--" => rest,
         _ => more,
     };
-    let loaded = context::load(&global, &Project::default())?;
+    let loaded = context::load_trusted(&global, &Project::default(), args.trust.given)?;
     let Some(command) = loaded.workspace.commands.get(name.as_str()) else {
         let known: Vec<_> = loaded
             .workspace

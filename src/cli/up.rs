@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper::Method;
+use tokio::time::{sleep, timeout};
 
 use super::{
     args::{Global, Up},
@@ -14,13 +15,19 @@ use super::{
 use crate::{
     api::{
         client::{Client, encoded},
-        wire::{Event, Outcome, Status, Wish},
+        wire::{Event, Outcome, Status, Version, Wish},
     },
     config::Loaded,
 };
 
+/// How long an engine may take to publish the proxy's port anew.
+const PUBLISHED_IN: Duration = Duration::from_secs(10);
+
+/// Between two looks meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 pub(super) async fn run(global: Global, args: Up) -> Result<ExitCode, Failure> {
-    let loaded = context::load(&global, &args.project)?;
+    let loaded = context::load_trusted(&global, &args.project, args.trust.given)?;
     let client = bootstrap::client_for(&global, &loaded.workspace).await?;
     if args.build {
         let images: Vec<_> = build::built_images(&loaded.workspace)
@@ -97,13 +104,41 @@ async fn order_and_build(
     wish: &Wish,
 ) -> Result<Option<Event>, Failure> {
     let path = format!("/workspaces/{}", encoded(&loaded.workspace.identity.key()));
-    let events = client.events(Method::PUT, &path, Some(wish)).await?;
+    let mut last = order(screen, client, &path, loaded, wish).await?;
+    if let Some(Event::BuildNeeded { images }) = &last {
+        build::build(global, client, &loaded.workspace, images).await?;
+        last = order(screen, client, &path, loaded, wish).await?;
+    }
+    Ok(last)
+}
+
+/// Orders, and follows what is done.
+async fn order(
+    screen: &mut Screen,
+    client: &Client,
+    path: &str,
+    loaded: &Loaded,
+    wish: &Wish,
+) -> Result<Option<Event>, Failure> {
+    let events = client.events(Method::PUT, path, Some(wish)).await?;
     let last = follow(screen, events).await?;
-    let Some(Event::BuildNeeded { images }) = &last else {
+    let is_told = matches!(
+        last,
+        Some(Event::Finished { .. } | Event::BuildNeeded { .. })
+    );
+    if is_told || !loaded.workspace.network.ipv6 {
         return Ok(last);
+    }
+    // Put into a network with both kinds of addresses, the proxy gets its gateway
+    // there, whatever the network is called: the engine publishes its port anew, and
+    // cuts what was open. The order stands; given again, it is told how it goes on.
+    let answers = async {
+        while client.get::<Version>("/version").await.is_err() {
+            sleep(LOOK_AGAIN).await;
+        }
     };
-    build::build(global, client, &loaded.workspace, images).await?;
-    let events = client.events(Method::PUT, &path, Some(wish)).await?;
+    let _ = timeout(PUBLISHED_IN, answers).await;
+    let events = client.events(Method::PUT, path, Some(wish)).await?;
     follow(screen, events).await
 }
 

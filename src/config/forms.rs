@@ -206,6 +206,14 @@ forms! {
         table => Table(ConfigTable),
     }
 
+    /// A secret: its name, or a table.
+    SecretForm, "the name of a secret, or a table with `name`" {
+        /// Its name, which is that of its file under `/run/secrets`, too.
+        text => Name(String),
+        /// In full.
+        table => Table(SecretUseTable),
+    }
+
     /// Commands: one text, or a list in which each item is one command.
     HookForm, "a command, or a list of commands" {
         /// One command.
@@ -393,8 +401,28 @@ pub struct ConfigTable {
     pub target: String,
     /// Permission bits: `"0644"` unless said otherwise.
     pub mode: Option<ModeForm>,
+    /// The number of the user who owns it: root's, 0, unless said otherwise.
+    pub uid: Option<u32>,
+    /// The number of the group that owns it: 0 unless said otherwise.
+    pub gid: Option<u32>,
     /// A signal that makes the process read it again; without one it is restarted.
     pub reload: Option<String>,
+}
+
+/// How a container gets a secret, in full.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SecretUseTable {
+    /// Which of `[secrets]`.
+    pub name: String,
+    /// Its file: a name under `/run/secrets`, or an absolute path. Its name unless said otherwise.
+    pub target: Option<String>,
+    /// Permission bits: `"0444"` unless said otherwise.
+    pub mode: Option<ModeForm>,
+    /// The number of the user who owns it: root's, 0, unless said otherwise.
+    pub uid: Option<u32>,
+    /// The number of the group that owns it: 0 unless said otherwise.
+    pub gid: Option<u32>,
 }
 
 /// Two limits.

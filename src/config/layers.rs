@@ -26,6 +26,7 @@ use super::{
     diagnostics::{Diagnostic, Location, Source, nearest, one_of},
     syntax,
 };
+use crate::workspace::Origin;
 
 /// What holds for every workspace that says nothing else.
 const DEFAULTS: &str = "[workspace]\nengine = \"docker\"\n";
@@ -34,9 +35,10 @@ const DEFAULTS: &str = "[workspace]\nengine = \"docker\"\n";
 const SHARED: [&str; 2] = ["proxy", "network"];
 
 /// The tables of a file, which are those that a variable `COSMOS_<TABLE>__<KEY>` can lead into.
-pub(super) const TABLES: [&str; 9] = [
+pub(super) const TABLES: [&str; 10] = [
     "workspace",
     "network",
+    "networks",
     "proxy",
     "images",
     "services",
@@ -452,6 +454,17 @@ impl Document {
             let spans = layer.spans.get(path)?;
             Some((path.as_str(), layer, layer.line(spans.key.start)))
         })
+    }
+
+    /// The kind of layer that a key path's value is from, and its place there.
+    pub(super) fn origin(&self, path: &str) -> Option<(LayerKind, Origin)> {
+        let (number, spans, _) = self.find(path)?;
+        let layer = self.layers.get(number)?;
+        let origin = Origin {
+            file: layer.source.name.clone(),
+            line: layer.line(spans.key.start),
+        };
+        Some((layer.kind, origin))
     }
 
     /// What each layer says about a key path, the one that wins last.

@@ -9,6 +9,7 @@
 //! `resolve/` for what it means.
 
 mod context;
+mod danger;
 mod decode;
 mod diagnostics;
 mod dotenv;
@@ -35,6 +36,7 @@ use std::{
 use crate::workspace::{Installation, Origin, Origins, SecretName, Workspace};
 
 pub use context::{ContextError, ContextFile, ContextKind, build_digest, context_files};
+pub use danger::Danger;
 pub use diagnostics::{Diagnostic, Diagnostics, Location, Related, Severity, Source};
 pub use layers::LayerKind;
 pub use schema::{EngineName, schema};
@@ -75,9 +77,20 @@ pub struct Sources {
     pub flags: Vec<(String, String)>,
     /// The names of this installation of Cosmos.
     pub installation: Installation,
-    /// Whether secrets are read: `check` and `config` have no use for them, and
-    /// reading one can mean running a password manager.
-    pub skip_secrets: bool,
+    /// Which secrets are read.
+    pub secrets: SecretReading,
+}
+
+/// Which secrets are read: that can mean running a password manager.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SecretReading {
+    /// All that something uses.
+    #[default]
+    All,
+    /// Those that no program has to be run for. The others are empty.
+    NoCommands,
+    /// None: all are empty.
+    None,
 }
 
 /// A config and what it means.
@@ -89,6 +102,8 @@ pub struct Loaded {
     pub engine: EngineName,
     /// The values of the secrets that something uses.
     pub secrets: BTreeMap<SecretName, Vec<u8>>,
+    /// What reaches the host, in the order of the file.
+    pub dangers: Vec<Danger>,
     /// What it means, but was probably not meant.
     pub warnings: Diagnostics,
     /// The files it was read from: layers, env files, config files, secrets.
@@ -163,16 +178,18 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
 
     let (document, problems) = report.into_parts();
     let diagnostics = Diagnostics::new(problems);
-    let Some((mut workspace, secrets)) = resolved.filter(|_| !diagnostics.has_errors()) else {
+    let Some(resolved) = resolved.filter(|_| !diagnostics.has_errors()) else {
         return Err(diagnostics);
     };
+    let mut workspace = resolved.workspace;
     workspace.origins = origins(&document);
     files.sort();
     files.dedup();
     Ok(Loaded {
         workspace,
         engine: config.workspace.engine,
-        secrets,
+        secrets: resolved.secrets,
+        dangers: danger::placed(resolved.dangers, &document),
         warnings: diagnostics,
         files,
         document,
@@ -435,6 +452,7 @@ fn decode_config(root: &mut Node, report: &mut Report) -> Config {
             "workspace" => config.workspace = decode(node, &path, &mut refuse).unwrap_or_default(),
             "network" => config.network = decode(node, &path, &mut refuse).unwrap_or_default(),
             "proxy" => config.proxy = decode(node, &path, &mut refuse).unwrap_or_default(),
+            "networks" => config.networks = decode_each(node, key, report),
             "images" => config.images = decode_each(node, key, report),
             "services" => config.services = decode_each(node, key, report),
             "commands" => config.commands = decode_each(node, key, report),

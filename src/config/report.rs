@@ -10,7 +10,7 @@ use super::{
 };
 
 /// What other tools call a thing that is called otherwise here.
-const OTHER_WORDS: [(&str, &str); 25] = [
+const OTHER_WORDS: [(&str, &str); 24] = [
     ("volumes", "here they are mounts = [\"name:/path\"]"),
     ("volume", "here they are mounts = [\"name:/path\"]"),
     ("environment", "here it is env = { NAME = \"value\" }"),
@@ -30,10 +30,6 @@ const OTHER_WORDS: [(&str, &str); 25] = [
     (
         "dockerfile",
         "images are built in [images.NAME], and used by image = \"NAME\"",
-    ),
-    (
-        "networks",
-        "all services of a workspace are in one network: see [network]",
     ),
     (
         "network_mode",

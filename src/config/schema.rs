@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::forms::{
     ConfigForm, DependsOn, DeviceForm, DurationText, Environment, HookForm, Items, MountForm,
-    OneOrMany, PortForm, RouteForm, Scalar, SizeForm, TmpfsForm, UlimitForm, Words,
+    OneOrMany, PortForm, RouteForm, Scalar, SecretForm, SizeForm, TmpfsForm, UlimitForm, Words,
 };
 use crate::workspace::{PullPolicy, RestartPolicy, Tokenless, UpdateOrder, WatchAction};
 
@@ -24,6 +24,8 @@ pub struct Config {
     pub workspace: WorkspaceTable,
     /// The network its containers are in.
     pub network: NetworkTable,
+    /// Further networks, for the services and commands that name them.
+    pub networks: IndexMap<String, FurtherNetworkTable>,
     /// What it needs of the proxy it shares with other workspaces.
     pub proxy: ProxyTable,
     /// Named images: built here, or pulled.
@@ -73,6 +75,28 @@ pub struct NetworkTable {
     /// A network of this workspace's own.
     pub isolated: bool,
     /// No way out but through `[routes.*]`: a sandbox one can watch. Needs `isolated`.
+    pub internal: bool,
+    /// The address range: `"172.30.0.0/24"`.
+    pub subnet: Option<String>,
+    /// The gateway's address in it.
+    pub gateway: Option<String>,
+    /// IPv6 as well.
+    pub ipv6: bool,
+    /// The driver: `bridge` unless said otherwise.
+    pub driver: Option<String>,
+    /// The driver's options.
+    pub options: IndexMap<String, Scalar>,
+    /// Labels.
+    pub labels: IndexMap<String, Scalar>,
+}
+
+/// `[networks.NAME]`: beside the workspace's own network, for what names it.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FurtherNetworkTable {
+    /// It is somebody else's, under exactly this name: neither made nor removed here.
+    pub external: bool,
+    /// No way out of it.
     pub internal: bool,
     /// The address range: `"172.30.0.0/24"`.
     pub subnet: Option<String>,
@@ -230,10 +254,13 @@ with_container_keys! {
         pub mounts: Items<MountForm>,
         /// Host ports: `5432`, `"15432:5432"`, or tables.
         pub ports: Items<PortForm>,
-        /// Names from `[secrets]`, put under `/run/secrets`.
-        pub secrets: Items<String>,
+        /// Names from `[secrets]`, put under `/run/secrets`; or tables, which say where and whose
+        /// the file is.
+        pub secrets: Items<SecretForm>,
         /// Files put into the container: source = target. Their content is part of its identity.
         pub configs: IndexMap<String, ConfigForm>,
+        /// Names from `[networks]`: it is in these beside the workspace's own.
+        pub networks: Items<String>,
         /// Limits.
         pub resources: ResourcesTable,
         /// `user[:group]`, if not the image's.
@@ -325,9 +352,11 @@ pub struct ResourcesTable {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HooksTable {
-    /// After each start: a command, or a list in which each item is one command.
+    /// After each start: a command, or a list in which each item is one command. If one fails,
+    /// the container is stopped, as if it had crashed.
     pub post_start: Option<HookForm>,
-    /// Before each stop: a command, or a list in which each item is one command.
+    /// Before each stop that is ordered: a command, or a list in which each item is one command.
+    /// One that fails does not hold up the stop.
     pub pre_stop: Option<HookForm>,
 }
 

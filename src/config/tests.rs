@@ -426,7 +426,7 @@ fn secrets_are_not_read_where_nobody_needs_them() {
         &[],
     );
     assert!(load(&sources).is_err());
-    sources.skip_secrets = true;
+    sources.secrets = SecretReading::None;
     assert!(load(&sources).unwrap().secrets["a"].is_empty());
 }
 

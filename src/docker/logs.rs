@@ -165,7 +165,7 @@ impl DockerEngine {
         })
     }
 
-    async fn run_inside(
+    pub(super) async fn run_inside(
         &self,
         container: &str,
         command: &[String],
@@ -188,9 +188,10 @@ impl DockerEngine {
         else {
             return Err(refused(0, "the engine gave no output".to_owned()));
         };
-        let mut chunks = Vec::new();
+        let mut chunks = VecDeque::new();
         while let Some(chunk) = output.next().await {
-            chunks.push(match chunk.map_err(told)? {
+            keep_last(&mut chunks);
+            chunks.push_back(match chunk.map_err(told)? {
                 LogOutput::StdErr { message } => LogChunk::Err(message),
                 LogOutput::StdOut { message }
                 | LogOutput::StdIn { message }
@@ -203,7 +204,7 @@ impl DockerEngine {
         .await?;
         let code = inspected.exit_code.unwrap_or_default();
         // Both engines say that there is no such command on the stream, after having begun.
-        if let (126 | 127, Some(LogChunk::Out(said) | LogChunk::Err(said))) = (code, chunks.first())
+        if let (126 | 127, Some(LogChunk::Out(said) | LogChunk::Err(said))) = (code, chunks.front())
         {
             let said = String::from_utf8_lossy(said);
             let error = failure::of_start(refused(0, said.trim().to_owned()));
@@ -211,7 +212,7 @@ impl DockerEngine {
                 return Err(error);
             }
         }
-        Ok((code, chunks))
+        Ok((code, chunks.into()))
     }
 
     async fn build_image(
@@ -350,6 +351,19 @@ fn next_frame(buffer: &mut BytesMut) -> Option<LogChunk> {
     } else {
         LogChunk::Out(payload)
     })
+}
+
+/// What is kept of a command's output: what a person would read of it.
+const MOST_OUTPUT: usize = 64 << 10;
+
+/// Drops the first of what was said where all of it would be too much.
+fn keep_last(chunks: &mut VecDeque<LogChunk>) {
+    let mut length: usize = chunks.iter().map(|chunk| chunk.bytes().len()).sum();
+    while length > MOST_OUTPUT
+        && let Some(first) = chunks.pop_front()
+    {
+        length -= first.bytes().len();
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod endpoint;
 pub mod engine;
 mod events;
 mod failure;
+mod hooks;
 pub mod image;
 pub mod labels;
 mod last_look;

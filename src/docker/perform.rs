@@ -23,7 +23,7 @@ use super::{
     failure, labels,
     observe::{self, Network as ListedNetwork, time},
     reference::Reference,
-    request::{self, CreateRequest, SECRETS, folder_of, grace_seconds},
+    request::{self, CreateRequest, folder_of, grace_seconds},
 };
 use crate::{
     plan::{Action, Launch},
@@ -33,9 +33,6 @@ use crate::{
         VolumeName,
     },
 };
-
-/// What a file of a secret's may be: read by whoever runs in the container.
-const SECRET_MODE: u32 = 0o444;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -64,6 +61,9 @@ impl DockerEngine {
                 network,
                 aliases,
             } => self.connect_container(container, network, aliases).await?,
+            Action::DisconnectNetwork { container, network } => {
+                self.leave(container.as_str(), network.as_str()).await?;
+            }
             Action::CreateVolume {
                 volume,
                 settings,
@@ -74,11 +74,29 @@ impl DockerEngine {
             Action::Launch(launch) => {
                 let id = self.make(launch).await?;
                 self.start_container(id.as_str()).await?;
+                let hooks = &launch.container.hooks;
+                self.after_start(id.as_str(), hooks).await?;
                 return Ok(Done::Created(id));
             }
-            Action::Start { container } => self.start_container(container.as_str()).await?,
-            Action::Restart { container, grace } => self.restart(container, *grace).await?,
-            Action::Stop { container, grace } => {
+            Action::Start { container, hooks } => {
+                self.start_container(container.as_str()).await?;
+                self.after_start(container.as_str(), hooks).await?;
+            }
+            Action::Restart {
+                container,
+                grace,
+                hooks,
+            } => {
+                self.before_stop(container.as_str(), hooks, *grace).await;
+                self.restart(container, *grace).await?;
+                self.after_start(container.as_str(), hooks).await?;
+            }
+            Action::Stop {
+                container,
+                grace,
+                hooks,
+            } => {
+                self.before_stop(container.as_str(), hooks, *grace).await;
                 self.stop(container.as_str(), Some(*grace)).await?;
             }
             Action::Remove { container } => self.remove(container.as_str()).await?,
@@ -427,7 +445,7 @@ impl DockerEngine {
 
     // -- containers
 
-    /// Creates a container and puts its files in; does not start it.
+    /// Creates a container in all its networks and puts its files in; does not start it.
     async fn make(&self, launch: &Launch) -> Result<ContainerId, EngineError> {
         // First what can be missing here, then what can go wrong there.
         let archives = self.archives(launch)?;
@@ -442,15 +460,31 @@ impl DockerEngine {
             },
             Err(error) => return Err(error),
         };
-        for (folder, archive) in archives {
-            if let Err(error) = self.upload(id.as_str(), &folder, archive).await {
-                // Without its files it is not what was asked for, and whoever
-                // finds it could not tell.
-                self.discard(id.as_str()).await?;
-                return Err(error);
-            }
+        if let Err(error) = self.complete(&id, launch, archives).await {
+            // Without its files or networks it is not what was asked for, and
+            // whoever finds it could not tell.
+            self.discard(id.as_str()).await?;
+            return Err(error);
         }
         Ok(id)
+    }
+
+    /// Gives a container what cannot be said when it is created.
+    async fn complete(
+        &self,
+        id: &ContainerId,
+        launch: &Launch,
+        archives: Vec<(String, Bytes)>,
+    ) -> Result<(), EngineError> {
+        // The API takes more than one network at once only since 1.44.
+        for network in &launch.container.networks {
+            self.join(id.as_str(), network.as_str(), &launch.aliases)
+                .await?;
+        }
+        for (folder, archive) in archives {
+            self.upload(id.as_str(), &folder, archive).await?;
+        }
+        Ok(())
     }
 
     /// Creates what a request says, whatever it is.
@@ -487,20 +521,32 @@ impl DockerEngine {
     /// The tar archives of a container's files and secrets, by the folder that each goes into.
     fn archives(&self, launch: &Launch) -> Result<Vec<(String, Bytes)>, EngineError> {
         let container = &launch.container;
-        let mut files: Vec<(String, u32, Vec<u8>)> = container
+        let mut files: Vec<Packed> = container
             .files
             .iter()
-            .map(|file| (file.target.clone(), file.mode, file.content.clone()))
+            .map(|file| Packed {
+                target: file.target.clone(),
+                mode: file.mode,
+                uid: file.uid,
+                gid: file.gid,
+                content: file.content.clone(),
+            })
             .collect();
-        for (name, hash) in &container.secrets {
+        for (name, file) in &container.secrets {
             let workspace = launch.owner.workspace.as_deref().unwrap_or_default();
-            let Some(content) = self.secret(workspace, name, hash) else {
+            let Some(content) = self.secret(workspace, name, &file.hash) else {
                 return Err(refused(
                     0,
                     format!("the value of the secret `{name}` is not known here"),
                 ));
             };
-            files.push((format!("{SECRETS}/{name}"), SECRET_MODE, content));
+            files.push(Packed {
+                target: file.path(name),
+                mode: file.mode,
+                uid: file.uid,
+                gid: file.gid,
+                content,
+            });
         }
         tar_by_folder(container, &files)
             .map_err(|error| refused(0, format!("a file cannot be packed: {error}")))
@@ -698,38 +744,43 @@ fn pull_failure(image: &ImageRef, error: EngineError) -> EngineError {
     }
 }
 
+/// A file on its way into a container.
+struct Packed {
+    target: String,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    content: Vec<u8>,
+}
+
 /// One archive for the root, or where that cannot be written one per folder.
 ///
 /// Folders are left to the engine to make: an entry for one that is there would
 /// change its mode, and `/tmp` would lose its sticky bit.
-fn tar_by_folder(
-    container: &Container,
-    files: &[(String, u32, Vec<u8>)],
-) -> std::io::Result<Vec<(String, Bytes)>> {
+fn tar_by_folder(container: &Container, files: &[Packed]) -> std::io::Result<Vec<(String, Bytes)>> {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
     let mut archives: BTreeMap<String, tar::Builder<Vec<u8>>> = BTreeMap::new();
-    for (target, mode, content) in files {
-        let folder = if container.read_only {
-            folder_of(target)
-        } else {
-            "/"
+    for file in files {
+        let folder = match request::needs_own_folder(container, &file.target) {
+            true => folder_of(&file.target),
+            false => "/",
         };
-        let name = target.strip_prefix(folder).unwrap_or(target);
+        let name = file.target.strip_prefix(folder).unwrap_or(&file.target);
         let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        header.set_mode(*mode);
+        header.set_size(file.content.len() as u64);
+        header.set_mode(file.mode);
         header.set_mtime(now);
-        header.set_uid(0);
-        header.set_gid(0);
+        header.set_uid(file.uid.into());
+        header.set_gid(file.gid.into());
         archives
             .entry(folder.to_owned())
             .or_insert_with(|| tar::Builder::new(Vec::new()))
             .append_data(
                 &mut header,
                 name.trim_start_matches('/'),
-                content.as_slice(),
+                file.content.as_slice(),
             )?;
     }
     archives

@@ -37,33 +37,34 @@ pub struct CreateRequest {
     pub body: ContainerCreateBody,
 }
 
-/// Where a file system that cannot be written gets its files, since the archive
-/// API refuses to write into a read-only root: each of these is a volume of the
-/// container's own.
+/// Whether a file can only be put into a volume over its folder: the archive API
+/// refuses to write into a read-only root, and what is written under a memory
+/// file system is hidden as soon as that is mounted.
+pub(super) fn needs_own_folder(container: &Container, file: &str) -> bool {
+    let is_hidden = |above: &str| {
+        let rest = file.strip_prefix(above.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    container.read_only || container.tmpfs.keys().any(|above| is_hidden(above))
+}
+
+/// The folders of such files: each is a volume of the container's own.
 pub(super) fn writable_folders(container: &Container) -> BTreeSet<String> {
-    if !container.read_only {
-        return BTreeSet::new();
-    }
     let mounted = |folder: &str| {
         container
             .mounts
             .iter()
             .any(|mount| mount.target.trim_end_matches('/') == folder)
     };
-    let mut folders: BTreeSet<String> = container
-        .files
-        .iter()
-        .map(|file| folder_of(&file.target).to_owned())
-        .collect();
-    if !container.secrets.is_empty() {
-        folders.insert(SECRETS.to_owned());
-    }
-    folders.retain(|folder| !mounted(folder));
-    folders
+    let files = container.files.iter().map(|file| file.target.clone());
+    let secrets = container.secrets.iter();
+    files
+        .chain(secrets.map(|(name, secret)| secret.path(name)))
+        .filter(|file| needs_own_folder(container, file))
+        .map(|file| folder_of(&file).to_owned())
+        .filter(|folder| !mounted(folder))
+        .collect()
 }
-
-/// Where secrets are, one file each.
-pub(super) const SECRETS: &str = "/run/secrets";
 
 /// The folder that a file is in.
 pub(super) fn folder_of(path: &str) -> &str {
@@ -422,7 +423,9 @@ mod tests {
     use super::*;
     use crate::{
         docker::test_support::pretty,
-        workspace::{Device, File, Logging, SecretName, Transport, Ulimit, VolumeName},
+        workspace::{
+            Device, File, Logging, SECRETS, SecretFile, SecretName, Transport, Ulimit, VolumeName,
+        },
     };
 
     fn plain() -> Launch {
@@ -580,12 +583,14 @@ mod tests {
             target: "/etc/app/app.conf".to_owned(),
             content: b"x".to_vec(),
             mode: 0o644,
+            uid: 0,
+            gid: 0,
             reload: None,
         }];
         launch
             .container
             .secrets
-            .insert(SecretName::new("key").unwrap(), "hash".to_owned());
+            .insert(SecretName::new("key").unwrap(), SecretFile::plain("hash"));
         let targets: Vec<_> = host(&launch)
             .mounts
             .unwrap()
@@ -594,6 +599,25 @@ mod tests {
             .collect();
         let volume = |target: &str| (Some(MountType::VOLUME), None, target.to_owned());
         assert_eq!(targets, [volume("/etc/app"), volume(SECRETS)]);
+    }
+
+    #[test]
+    fn a_secret_under_a_memory_file_system_gets_a_volume_over_it() {
+        let mut launch = plain();
+        launch.container.tmpfs = [("/run".to_owned(), String::new())].into();
+        launch
+            .container
+            .secrets
+            .insert(SecretName::new("key").unwrap(), SecretFile::plain("hash"));
+        assert!(needs_own_folder(&launch.container, "/run/secrets/key"));
+        assert!(!needs_own_folder(&launch.container, "/running/key"));
+        let targets: Vec<_> = host(&launch)
+            .mounts
+            .unwrap()
+            .into_iter()
+            .map(|mount| mount.target.unwrap())
+            .collect();
+        assert_eq!(targets, [SECRETS]);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::workspace::{
-    AfterCondition, CommandName, Container, ContainerName, Health, ImageRef, Network, NetworkName,
-    Owner, Resources, ServiceName, Volume, VolumeName,
+    AfterCondition, CommandName, Container, ContainerName, Health, Hooks, ImageRef, Network,
+    NetworkName, Owner, Resources, ServiceName, Volume, VolumeName,
 };
 
 /// What to do, in an order in which it can be done.
@@ -120,6 +120,13 @@ pub enum Action {
         /// Names it answers to there.
         aliases: Vec<String>,
     },
+    /// Take a container out of a network.
+    DisconnectNetwork {
+        /// Which container.
+        container: ContainerName,
+        /// Which network.
+        network: NetworkName,
+    },
     /// Make a volume.
     CreateVolume {
         /// Which.
@@ -142,6 +149,8 @@ pub enum Action {
     Start {
         /// Which.
         container: ContainerName,
+        /// What is run in it then, of its hooks `post_start`.
+        hooks: Hooks,
     },
     /// Stop a container and start it again.
     Restart {
@@ -149,6 +158,8 @@ pub enum Action {
         container: ContainerName,
         /// How long it may take to stop.
         grace: Duration,
+        /// What is run in it before and after.
+        hooks: Hooks,
     },
     /// Stop a container.
     Stop {
@@ -156,6 +167,8 @@ pub enum Action {
         container: ContainerName,
         /// How long it may take before it is killed.
         grace: Duration,
+        /// What is run in it before, of its hooks `pre_stop`.
+        hooks: Hooks,
     },
     /// Remove a container, which is stopped first if it runs.
     Remove {
@@ -196,9 +209,9 @@ pub struct Launch {
     pub container: Container,
     /// Who it is for: becomes its labels.
     pub owner: Owner,
-    /// The network it is in.
+    /// The network it is in first; further ones are the container's own to say.
     pub network: NetworkName,
-    /// Names it answers to there: `api.shop.internal`.
+    /// Names it answers to in each: `api.shop.internal`.
     pub aliases: Vec<String>,
     /// The DNS domain in which short names are looked up, if it is in a workspace.
     pub search: Option<String>,

@@ -60,7 +60,7 @@ const FIELDS: &[(&str, View)] = &[
     ("mounts", View::Names(mounts)),
     ("ports", View::Names(ports)),
     ("configs", View::Names(files)),
-    ("secrets", View::Names(|it| pairs(&it.secrets))),
+    ("secrets", View::Names(secrets)),
     ("user", View::Shown(|it| or_none(&it.user))),
     ("workdir", View::Shown(|it| or_none(&it.workdir))),
     ("hostname", View::Shown(|it| or_none(&it.hostname))),
@@ -221,6 +221,14 @@ fn ports(container: &Container) -> BTreeMap<String, String> {
         .collect()
 }
 
+fn secrets(container: &Container) -> BTreeMap<String, String> {
+    container
+        .secrets
+        .iter()
+        .map(|(name, file)| (name.to_string(), format!("{file:?}")))
+        .collect()
+}
+
 fn files(container: &Container) -> BTreeMap<String, String> {
     container
         .files
@@ -271,7 +279,7 @@ mod tests {
         for key in form.as_object().unwrap().keys() {
             let known = match key.as_str() {
                 // Compared with the live container, or of no matter to it.
-                "resources" | "stop_grace" => continue,
+                "resources" | "networks" | "hooks" | "stop_grace" => continue,
                 "files" => "configs",
                 key => key,
             };

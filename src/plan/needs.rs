@@ -12,7 +12,7 @@ use super::{
     reason::Reason,
 };
 use crate::workspace::{
-    AfterCondition, Container, ContainerName, Image, ImageRef, Kind, MountSource,
+    AfterCondition, Container, ContainerName, Image, ImageRef, Kind, MountSource, NetworkName,
     ObservedContainer, PullPolicy, VolumeName,
 };
 
@@ -35,6 +35,8 @@ pub(super) enum Shared<'a> {
     Network,
     /// The proxy's way into the network.
     Door,
+    /// A network beside the workspace's own.
+    Further(&'a NetworkName),
 }
 
 /// How a part stands, for those that depend on it.
@@ -87,10 +89,12 @@ impl<'a> Planner<'a> {
         // Every obstacle before any step: nothing is fetched for what cannot start.
         self.check_dependencies(name, depends_on)?;
         self.check_network()?;
+        self.check_further_networks(&container.networks)?;
         self.check_volumes(container)?;
         self.check_image(&container.image)?;
         let mut needs = vec![];
         needs.extend(self.network(name));
+        needs.extend(self.further_networks(name, &container.networks));
         for mount in &container.mounts {
             if let MountSource::Volume(volume) = &mount.source {
                 needs.extend(self.volume(name, volume));
@@ -101,26 +105,78 @@ impl<'a> Planner<'a> {
         Ok(needs)
     }
 
-    /// What an existing container needs to start, in its network or on the way into it.
+    /// What an existing container needs to start, once it is in these networks.
     pub(super) fn needs_to_start(
         &mut self,
         name: &'a str,
         depends_on: &'a IndexMap<String, AfterCondition>,
-        is_disconnected: bool,
+        networks: &[&'a NetworkName],
     ) -> Needs {
         self.check_dependencies(name, depends_on)?;
-        let mut needs = match is_disconnected {
-            true => self.needs_to_connect(name)?,
-            false => Vec::new(),
-        };
+        let mut needs = self.needs_to_connect(name, networks)?;
         needs.extend(self.dependencies(name, depends_on));
         Ok(needs)
     }
 
-    /// What a running container needs to be put into its network.
-    pub(super) fn needs_to_connect(&mut self, name: &str) -> Needs {
-        self.check_network()?;
-        Ok(self.network(name).into_iter().collect())
+    /// What a container needs to be put into networks that it is not in.
+    pub(super) fn needs_to_connect(&mut self, name: &str, networks: &[&'a NetworkName]) -> Needs {
+        let (own, further): (Vec<_>, Vec<_>) = networks
+            .iter()
+            .partition(|network| ***network == self.desired.network.name);
+        self.check_further_networks(further.iter().copied())?;
+        let mut needs = self.further_networks(name, further);
+        if !own.is_empty() {
+            self.check_network()?;
+            needs.extend(self.network(name));
+        }
+        Ok(needs)
+    }
+
+    fn check_further_networks<'n>(
+        &self,
+        networks: impl IntoIterator<Item = &'n NetworkName>,
+    ) -> Result<(), Obstacle> {
+        for name in networks {
+            let present = self.observed.network(name);
+            let is_external = self
+                .desired
+                .networks
+                .get(name)
+                .is_some_and(|it| it.external);
+            match present {
+                None if is_external => return Err(Obstacle::network_missing(name)),
+                Some(present) if !is_external && present.workspace.as_ref() != Some(&self.key) => {
+                    return Err(Obstacle::network_taken(name));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Networks beside the workspace's own, for what is about to be in them.
+    fn further_networks(
+        &mut self,
+        name: &str,
+        networks: impl IntoIterator<Item = &'a NetworkName>,
+    ) -> Vec<StepId> {
+        let mut needs = Vec::new();
+        for network in networks {
+            let Some(further) = self.desired.networks.get(network) else {
+                continue;
+            };
+            if self.observed.network(network).is_some() {
+                continue;
+            }
+            let action = Action::CreateNetwork {
+                network: further.network.clone(),
+                workspace: Some(self.key.clone()),
+            };
+            let subject = Subject::Network(network.clone());
+            let reason = Reason::NeededBy(name);
+            needs.push(self.shared_step(Shared::Further(network), &subject, action, &reason));
+        }
+        needs
     }
 
     fn check_dependencies(
@@ -353,14 +409,7 @@ impl<'a> Planner<'a> {
             return Ok(());
         };
         if present.workspace.as_ref() != Some(&self.key) {
-            return Err(Obstacle {
-                code: "network_taken",
-                why: format!(
-                    "network `{}` is there and is not this workspace's",
-                    network.name
-                ),
-                hint: Some(format!("remove it: `docker network rm {}`", network.name)),
-            });
+            return Err(Obstacle::network_taken(&network.name));
         }
         let other_range = |subnet: &String| !present.subnets.contains(subnet);
         let differs = if present.internal != network.internal {
@@ -430,6 +479,22 @@ impl Obstacle {
             code: "image_not_found",
             why: format!("image `{image}` is not on this engine, and pull = \"never\""),
             hint: Some("build or load it, or allow it to be pulled".to_owned()),
+        }
+    }
+
+    fn network_taken(network: &NetworkName) -> Self {
+        Self {
+            code: "network_taken",
+            why: format!("network `{network}` is there and is not this workspace's"),
+            hint: Some(format!("remove it: `docker network rm {network}`")),
+        }
+    }
+
+    fn network_missing(network: &NetworkName) -> Self {
+        Self {
+            code: "network_not_found",
+            why: format!("external network `{network}` does not exist"),
+            hint: Some(format!("make it: `docker network create {network}`")),
         }
     }
 

@@ -13,7 +13,7 @@ use super::{
     reason::Reason,
 };
 use crate::workspace::{
-    CommandName, Container, ContainerName, ContainerState, Kind, Memory, Observed,
+    CommandName, Container, ContainerName, ContainerState, Hooks, Kind, Memory, Observed,
     ObservedContainer, ObservedNetwork, Owner, RunState, ServiceName, Workspace, order,
 };
 
@@ -32,7 +32,7 @@ pub fn plan(desired: &Workspace, observed: &Observed, memory: &Memory) -> Plan {
         observed,
         memory,
         key: desired.identity.key(),
-        network: present_network(desired, observed),
+        network: observed.network(&desired.network.name),
         estate: Estate::new(&desired.identity, observed),
         standings: HashMap::new(),
         shared: HashMap::new(),
@@ -199,6 +199,7 @@ impl<'a> Planner<'a> {
         let action = Action::Stop {
             container: self.estate.name_of(one.container).clone(),
             grace: self.grace(one),
+            hooks: self.hooks(one),
         };
         vec![self.step(subject, needs, action, reason)]
     }
@@ -252,13 +253,24 @@ impl<'a> Planner<'a> {
     /// How long a container may take to stop: as it was declared when it was made.
     fn grace(&self, one: &Owned<'_>) -> Duration {
         let applied = self.memory.applied.get(&one.owner.spec);
-        let declared = || {
-            let service = ServiceName::new(one.owner.name.as_deref()?).ok()?;
-            Some(&self.desired.services.get(&service)?.container)
-        };
         applied
-            .or_else(declared)
+            .or_else(|| self.declared(one))
             .map_or(Container::STOP_GRACE, |container| container.stop_grace)
+    }
+
+    /// What is run in a container before it stops: as it is declared now, since
+    /// that changes without a new container; else as it was when it was made.
+    fn hooks(&self, one: &Owned<'_>) -> Hooks {
+        self.declared(one)
+            .or_else(|| self.memory.applied.get(&one.owner.spec))
+            .map(|container| container.hooks.clone())
+            .unwrap_or_default()
+    }
+
+    /// The service's container that one of ours is, as it is declared now.
+    fn declared(&self, one: &Owned<'_>) -> Option<&'a Container> {
+        let service = self.desired.services.get(one.owner.name.as_deref()?)?;
+        (one.owner.kind == Kind::Service).then_some(&service.container)
     }
 
     /// Sets aside whichever of our containers has the name.
@@ -306,11 +318,6 @@ impl<'a> Planner<'a> {
             _ => Ok(()),
         }
     }
-}
-
-fn present_network<'a>(desired: &Workspace, observed: &'a Observed) -> Option<&'a ObservedNetwork> {
-    let mut networks = observed.networks.iter();
-    networks.find(|network| network.name == desired.network.name)
 }
 
 /// Whether a container must be stopped before it can be removed.

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::action::{Action, Plan, Sign, Step, StepSummary, Subject};
-use crate::workspace::fingerprint;
+use crate::workspace::{Hooks, fingerprint};
 
 impl Plan {
     /// Whether there is nothing to do and nothing in the way.
@@ -66,6 +66,7 @@ impl Action {
                 Sign::Remove
             }
             Self::ConnectNetwork { .. }
+            | Self::DisconnectNetwork { .. }
             | Self::Start { .. }
             | Self::Restart { .. }
             | Self::Stop { .. }
@@ -86,13 +87,23 @@ impl fmt::Display for Action {
             Self::ConnectNetwork {
                 container, network, ..
             } => write!(f, "connect {container} to {network}"),
+            Self::DisconnectNetwork { container, network } => {
+                write!(f, "disconnect {container} from {network}")
+            }
             Self::CreateVolume { volume, .. } => write!(f, "create volume {volume}"),
             Self::RemoveVolume { volume } => write!(f, "remove volume {volume}"),
             Self::Create(launch) => write!(f, "create {}", launch.name),
-            Self::Launch(launch) => write!(f, "launch {}", launch.name),
-            Self::Start { container } => write!(f, "start {container}"),
-            Self::Restart { container, .. } => write!(f, "restart {container}"),
-            Self::Stop { container, .. } => write!(f, "stop {container}"),
+            Self::Launch(launch) => {
+                let hooks = &launch.container.hooks;
+                write!(f, "launch {}{}", launch.name, After(hooks))
+            }
+            Self::Start { container, hooks } => write!(f, "start {container}{}", After(hooks)),
+            Self::Restart {
+                container, hooks, ..
+            } => write!(f, "{}restart {container}{}", Before(hooks), After(hooks)),
+            Self::Stop {
+                container, hooks, ..
+            } => write!(f, "{}stop {container}", Before(hooks)),
             Self::Remove { container } => write!(f, "remove {container}"),
             Self::Rename { from, to } => write!(f, "rename {from} to {to}"),
             Self::Update { container, .. } => write!(f, "update {container}"),
@@ -107,6 +118,30 @@ impl fmt::Display for Action {
                 }
                 write!(f, ": {condition}")
             }
+        }
+    }
+}
+
+/// What is run in a container before it is stopped, if anything is.
+struct Before<'a>(&'a Hooks);
+
+impl fmt::Display for Before<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.pre_stop.is_empty() {
+            true => Ok(()),
+            false => f.write_str("run pre_stop, then "),
+        }
+    }
+}
+
+/// What is run in a container once it is started, if anything is.
+struct After<'a>(&'a Hooks);
+
+impl fmt::Display for After<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.post_start.is_empty() {
+            true => Ok(()),
+            false => f.write_str(", then run post_start"),
         }
     }
 }

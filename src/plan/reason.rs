@@ -31,8 +31,10 @@ pub(super) enum Reason<'a> {
     Renamed(&'a ContainerName),
     /// It was set aside for one that is not wanted any more.
     SetAside,
-    /// It is not in its network.
+    /// It is not in one of its networks.
     Disconnected(&'a NetworkName),
+    /// It is in a network that its declaration does not name any more.
+    Left(Option<&'a Origin>),
     /// A newer container takes its place.
     ReplacedBy(StepId),
     /// It is in the way of a name.
@@ -95,6 +97,7 @@ impl fmt::Display for Reason<'_> {
             Self::Renamed(name) => write!(f, "was renamed to {name}"),
             Self::SetAside => f.write_str("was set aside"),
             Self::Disconnected(network) => write!(f, "is not in {network}"),
+            Self::Left(origin) => write!(f, "not in its networks any more{}", At(*origin)),
             Self::ReplacedBy(step) => write!(f, "replaced by {step}"),
             Self::InTheWay(name) => write!(f, "has the name of {name}"),
             Self::LeftOver(kept) => write!(f, "left over beside {kept}"),

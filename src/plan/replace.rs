@@ -18,7 +18,7 @@ use super::{
 };
 use crate::workspace::{
     AfterCondition, Container, ContainerName, ContainerState, Fingerprint, Health, HealthProbe,
-    Image, Kind, Memory, MountSource, ObservedContainer, Owner, PullPolicy, Readiness,
+    Image, Kind, Memory, MountSource, NetworkName, ObservedContainer, Owner, PullPolicy, Readiness,
     RestartPolicy, RunState, Service, ServiceName, UpdateOrder, fingerprint,
 };
 
@@ -291,38 +291,57 @@ impl<'a> Planner<'a> {
         if networks.contains_key(&self.desired.network.name) {
             return None;
         }
-        let is_wrong = |name: &str| {
-            let mut present = self.observed.networks.iter();
-            present.any(|network| network.managed && network.name.as_str() == name)
+        let is_wrong = |name: &&NetworkName| {
+            let present = self.observed.network(name);
+            // One beside its own is no other in place of it.
+            present.is_some_and(|network| {
+                network.managed && network.workspace != Some(self.key.clone())
+            })
         };
-        networks
-            .keys()
-            .map(|name| name.as_str())
-            .find(|name| is_wrong(name))
+        networks.keys().find(is_wrong).map(NetworkName::as_str)
     }
 
     fn needs_to_rise(&mut self, wanted: &Wanted<'a>, rise: Rise<'a>) -> Needs {
         let name = wanted.service_name.as_str();
         let service = wanted.service;
-        let is_disconnected = self.is_disconnected(rise);
+        let missing = self.missing_networks(service, rise);
         match rise {
             Rise::Launch => self.needs_to_launch(name, &service.container, &service.depends_on),
-            Rise::Start(_) => self.needs_to_start(name, &service.depends_on, is_disconnected),
-            Rise::Up(_) if is_disconnected => self.needs_to_connect(name),
-            Rise::Up(_) => Ok(Vec::new()),
+            Rise::Start(_) => self.needs_to_start(name, &service.depends_on, &missing),
+            Rise::Up(_) => self.needs_to_connect(name, &missing),
         }
     }
 
-    /// A container that runs, or is about to, outside its network.
-    fn is_disconnected(&self, rise: Rise<'_>) -> bool {
+    /// The networks that a container should be in, of one that runs or is about to,
+    /// and is not.
+    fn missing_networks(&self, service: &'a Service, rise: Rise<'_>) -> Vec<&'a NetworkName> {
         let one = match rise {
             Rise::Start(one) => one,
             Rise::Up(one) if is_alive(&one) => one,
-            Rise::Up(_) | Rise::Launch => return false,
+            Rise::Up(_) | Rise::Launch => return Vec::new(),
         };
         // A container remembers the name of a network that is gone.
-        self.network
-            .is_none_or(|network| !one.container.networks.contains_key(&network.name))
+        let is_in = |network: &NetworkName| {
+            one.container.networks.contains_key(network) && self.observed.network(network).is_some()
+        };
+        std::iter::once(&self.desired.network.name)
+            .chain(&service.container.networks)
+            .filter(|network| !is_in(network))
+            .collect()
+    }
+
+    /// The networks of this workspace that a container is in, and should not be.
+    fn surplus_networks(&self, service: &Service, one: &Owned<'a>) -> Vec<&'a NetworkName> {
+        let is_ours = |network: &NetworkName| {
+            let present = self.observed.network(network);
+            present.is_some_and(|it| it.managed && it.workspace.as_ref() == Some(&self.key))
+        };
+        let networks = one.container.networks.keys();
+        networks
+            .filter(|network| **network != self.desired.network.name)
+            .filter(|network| !service.container.networks.contains(network))
+            .filter(|network| is_ours(network))
+            .collect()
     }
 
     /// How many steps come before the launch of a replacement, whose number they name.
@@ -436,8 +455,7 @@ impl<'a> Planner<'a> {
             };
             go(self, action, &Reason::Limits(changes));
         }
-        if self.is_disconnected(rise) {
-            let network = &self.desired.network.name;
+        for network in self.missing_networks(wanted.service, rise) {
             let action = Action::ConnectNetwork {
                 container: wanted.name.clone(),
                 network: network.clone(),
@@ -445,9 +463,21 @@ impl<'a> Planner<'a> {
             };
             go(self, action, &Reason::Disconnected(network));
         }
+        for network in self.surplus_networks(wanted.service, &one) {
+            let action = Action::DisconnectNetwork {
+                container: wanted.name.clone(),
+                network: network.clone(),
+            };
+            let origin = self
+                .desired
+                .origins
+                .of(&format!("{}.networks", wanted.path));
+            go(self, action, &Reason::Left(origin));
+        }
         if matches!(rise, Rise::Start(_)) {
             let action = Action::Start {
                 container: wanted.name.clone(),
+                hooks: wanted.service.container.hooks.clone(),
             };
             go(self, action, &Reason::Down(one.container.state));
         }

@@ -8,7 +8,7 @@ use super::{
     planner::{is_alive, subject_of},
     reason::Reason,
 };
-use crate::workspace::{Container, Identity, Memory, Observed, Workspace, order};
+use crate::workspace::{Container, Hooks, Identity, Kind, Memory, Observed, Workspace, order};
 
 /// What becomes of the volumes at a `down`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,7 @@ impl Teardown<'_> {
                         let action = Action::Stop {
                             container: one.container.name.clone(),
                             grace: self.grace(one),
+                            hooks: self.hooks(one),
                         };
                         vec![self.step(subject.clone(), after.clone(), action)]
                     }
@@ -175,6 +176,17 @@ impl Teardown<'_> {
     fn grace(&self, one: &Owned<'_>) -> Duration {
         let applied = self.memory.applied.get(&one.owner.spec);
         applied.map_or(Container::STOP_GRACE, |container| container.stop_grace)
+    }
+
+    fn hooks(&self, one: &Owned<'_>) -> Hooks {
+        let name = one.owner.name.as_deref().unwrap_or_default();
+        let declared = self.declared.and_then(|it| it.services.get(name));
+        declared
+            .filter(|_| one.owner.kind == Kind::Service)
+            .map(|service| &service.container)
+            .or_else(|| self.memory.applied.get(&one.owner.spec))
+            .map(|container| container.hooks.clone())
+            .unwrap_or_default()
     }
 
     fn step(&mut self, subject: Subject, needs: Vec<StepId>, action: Action) -> StepId {

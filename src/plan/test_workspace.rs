@@ -28,6 +28,7 @@ pub(crate) fn shop() -> Workspace {
         commands: Default::default(),
         routes: Default::default(),
         volumes: Default::default(),
+        networks: Default::default(),
         origins: Default::default(),
     }
 }
@@ -43,7 +44,6 @@ pub(crate) fn service(image: &str) -> Service {
         route: None,
         update: UpdateOrder::Auto,
         restart: RestartPolicy::Always,
-        hooks: Default::default(),
         watch: Vec::new(),
     }
 }

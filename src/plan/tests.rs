@@ -1,5 +1,7 @@
 //! What the planner decides: two values in, one text out.
 
+mod networks;
+
 use insta::assert_snapshot;
 
 use super::{

@@ -12,8 +12,9 @@ use crate::{
     plan::{Action, Launch},
     store::{Store, StoreError},
     workspace::{
-        Container, ContainerId, ContainerName, Fingerprint, Image, ImageRef, Installation, Kind,
-        Observed, ObservedContainer, Owner, PullPolicy, Resources, fingerprint, name::label_from,
+        Container, ContainerId, ContainerName, Fingerprint, Hooks, Image, ImageRef, Installation,
+        Kind, Observed, ObservedContainer, Owner, PullPolicy, Resources, fingerprint,
+        name::label_from,
     },
 };
 
@@ -129,6 +130,7 @@ impl Adhoc {
         // Known as ours before it runs: nobody else would ever remove it.
         let start = Action::Start {
             container: name.clone(),
+            hooks: Hooks::default(),
         };
         let started = match self.store.own_adhoc(&id) {
             Err(error) => Err(error.into()),

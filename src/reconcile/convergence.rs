@@ -10,8 +10,9 @@ use super::{engine::EngineError, fake::Fault};
 use crate::{
     plan::test_workspace::{Lab, name, service, shop},
     workspace::{
-        AfterCondition, ContainerId, ContainerState, Kind, Observed, ObservedContainer, Owner,
-        Readiness, RestartPolicy, RunState, Service, UpdateOrder, Workspace,
+        AfterCondition, ContainerId, ContainerState, FurtherNetwork, Kind, Network, NetworkName,
+        Observed, ObservedContainer, Owner, Readiness, RestartPolicy, RunState, Service,
+        UpdateOrder, Workspace,
     },
 };
 
@@ -36,10 +37,11 @@ fn any_service(index: usize) -> impl Strategy<Value = Service> {
         prop::collection::vec(any::<(bool, bool)>(), index),
         any::<bool>(),
         0..3_i64,
+        any::<bool>(),
     );
     (shape, conduct).prop_map(move |(shape, conduct)| {
         let (image, replicas, is_probed, has_volume, port) = shape;
-        let (run, update, restarts_always, depends_on, after_command, pids) = conduct;
+        let (run, update, restarts_always, depends_on, after_command, pids, is_within) = conduct;
         let mut it = service(image).replicas(replicas);
         if is_probed {
             it = it.probed();
@@ -78,8 +80,16 @@ fn any_service(index: usize) -> impl Strategy<Value = Service> {
             it = it.after("migrate", AfterCondition::Completed);
         }
         it.container.resources.pids = (pids > 0).then_some(pids);
+        if is_within {
+            it.container.networks = vec![further()];
+        }
         it
     })
+}
+
+/// The network that some services are in beside their own.
+fn further() -> NetworkName {
+    NetworkName::new("shop_back").unwrap()
 }
 
 fn any_workspace() -> impl Strategy<Value = Workspace> {
@@ -94,6 +104,11 @@ fn any_workspace() -> impl Strategy<Value = Workspace> {
     (services, declared, inputs, prop::bool::weighted(0.2)).prop_map(
         |((db, api, web, worker), declared, inputs, isolated)| {
             let mut desired = shop().with_command("migrate", "api:1", inputs);
+            let network = FurtherNetwork {
+                external: false,
+                network: Network::bridge(further()),
+            };
+            desired.networks.insert(further(), network);
             for ((name, service), declared) in
                 NAMES.into_iter().zip([db, api, web, worker]).zip(declared)
             {

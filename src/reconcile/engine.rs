@@ -111,6 +111,15 @@ pub enum LogChunk {
     Err(Bytes),
 }
 
+impl LogChunk {
+    /// What was written, wherever it was.
+    pub fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Out(bytes) | Self::Err(bytes) => bytes,
+        }
+    }
+}
+
 /// What an action left behind that its caller may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Done {
@@ -235,6 +244,20 @@ pub enum EngineError {
         cause: String,
         /// As a shell would say it: 127 not found, 126 not executable.
         code: i64,
+    },
+    /// What was run in a container at one of its turning points failed.
+    #[error("{when} of `{container}`: command {number} ended with exit code {code}")]
+    Hook {
+        /// The container.
+        container: String,
+        /// `post_start` or `pre_stop`.
+        when: &'static str,
+        /// Which of its commands, from 1. Not its words: those can hold a secret.
+        number: usize,
+        /// How it ended.
+        code: i64,
+        /// The last lines of its output.
+        output: Vec<String>,
     },
     /// A build failed.
     #[error("building `{tag}` failed: {cause}")]

@@ -388,6 +388,7 @@ mod tests {
             needs,
             Action::Start {
                 container: container.parse().unwrap(),
+                hooks: Default::default(),
             },
         )
     }

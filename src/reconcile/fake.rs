@@ -278,6 +278,9 @@ impl World {
             Action::ConnectNetwork {
                 container, network, ..
             } => self.connect(container, network)?,
+            Action::DisconnectNetwork { container, network } => {
+                self.container(container)?.networks.remove(network);
+            }
             Action::CreateVolume { volume, .. } => {
                 self.observed.volumes.insert(volume.clone());
             }
@@ -288,7 +291,7 @@ impl World {
                 self.start(&launch.name)?;
                 return Ok(Done::Created(id));
             }
-            Action::Start { container } => self.start(container)?,
+            Action::Start { container, .. } => self.start(container)?,
             Action::Restart { container, .. } => {
                 self.stop(container)?;
                 self.start(container)?;
@@ -382,8 +385,9 @@ impl World {
         if self.container(&launch.name).is_ok() {
             return Err(conflict(format!("the name {} is in use", launch.name)));
         }
-        if !self.has_network(&launch.network) {
-            return Err(not_found(&launch.network));
+        let networks = || std::iter::once(&launch.network).chain(&launch.container.networks);
+        if let Some(missing) = networks().find(|network| !self.has_network(network)) {
+            return Err(not_found(missing));
         }
         self.made += 1;
         let hash = fingerprint::short_hash(&self.made.to_string());
@@ -397,7 +401,7 @@ impl World {
             image_id,
             state: ContainerState::Created,
             readiness: Readiness::Starting,
-            networks: BTreeMap::from([(launch.network.clone(), None)]),
+            networks: networks().map(|network| (network.clone(), None)).collect(),
             live: LiveSettings {
                 resources: launch.container.resources,
             },

@@ -60,6 +60,9 @@ impl From<&EngineError> for Problem {
             EngineError::CannotRun { .. } => {
                 problem.hinted("check that `command` names a program that may be executed")
             }
+            EngineError::Hook { output, .. } => problem.with_output(output.clone()).hinted(
+                "mend the command, or take it out of `hooks`; the container was stopped, and is started again as after a crash",
+            ),
             EngineError::Build { output, .. } => problem.with_output(output.clone()),
             EngineError::Deadline { .. } => {
                 problem.hinted("the engine is slow or stuck: see whether `docker ps` answers")
@@ -120,6 +123,7 @@ fn code(error: &EngineError) -> &'static str {
         EngineError::PortTaken { .. } => "port_taken",
         EngineError::CannotRun { code: 127, .. } => Problem::COMMAND_NOT_FOUND,
         EngineError::CannotRun { .. } => Problem::CANNOT_RUN,
+        EngineError::Hook { .. } => "hook_failed",
         EngineError::Build { .. } => "build_failed",
         EngineError::Deadline { .. } => "engine_deadline",
         EngineError::Refused { .. } => "engine_refused",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     millis,
-    name::{ImageRef, SecretName, VolumeName},
+    name::{ImageRef, NetworkName, SecretName, VolumeName},
 };
 
 /// What services, commands and ad-hoc containers have in common.
@@ -27,8 +27,14 @@ pub struct Container {
     pub ports: Vec<PortPublish>,
     /// Files put into it before it starts: their content is part of what it is.
     pub files: Vec<File>,
-    /// Secrets put under `/run/secrets`, by name, with a keyed hash of the content.
-    pub secrets: BTreeMap<SecretName, String>,
+    /// Secrets, each a file of its own.
+    pub secrets: BTreeMap<SecretName, SecretFile>,
+    /// Networks that it is in beside the workspace's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<NetworkName>,
+    /// What is run in it after a start and before a stop.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
     /// Limits.
     pub resources: Resources,
     /// `user[:group]`, if not the image's.
@@ -92,6 +98,8 @@ impl Container {
             ports: Vec::new(),
             files: Vec::new(),
             secrets: BTreeMap::new(),
+            networks: Vec::new(),
+            hooks: Hooks::default(),
             resources: Resources::default(),
             user: None,
             workdir: None,
@@ -251,6 +259,108 @@ impl fmt::Display for Transport {
     }
 }
 
+/// A secret put into a container before it starts: a file whose content is
+/// known by its hash alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "SecretFileForm", into = "SecretFileForm")]
+pub struct SecretFile {
+    /// A keyed hash of the content.
+    pub hash: String,
+    /// Where, if not under its name in [`SECRETS`]: absolute.
+    pub target: Option<String>,
+    /// Permission bits.
+    pub mode: u32,
+    /// The number of the user who owns it.
+    pub uid: u32,
+    /// The number of the group that owns it.
+    pub gid: u32,
+}
+
+/// Where secrets are, one file each, unless their config says otherwise.
+pub const SECRETS: &str = "/run/secrets";
+
+impl SecretFile {
+    /// Read by whoever runs in the container.
+    pub const MODE: u32 = 0o444;
+
+    /// A secret under its own name, for whoever runs in the container.
+    pub fn plain(hash: impl Into<String>) -> Self {
+        Self {
+            hash: hash.into(),
+            target: None,
+            mode: Self::MODE,
+            uid: 0,
+            gid: 0,
+        }
+    }
+
+    /// The path of its file in the container.
+    pub fn path(&self, name: &SecretName) -> String {
+        match &self.target {
+            Some(target) => target.clone(),
+            None => format!("{SECRETS}/{name}"),
+        }
+    }
+}
+
+/// A plain one is its hash alone, so that the fingerprints of those stay as they
+/// were before there were others.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum SecretFileForm {
+    Plain(String),
+    Full {
+        hash: String,
+        target: Option<String>,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
+}
+
+impl From<SecretFile> for SecretFileForm {
+    fn from(file: SecretFile) -> Self {
+        if file == SecretFile::plain(file.hash.as_str()) {
+            return Self::Plain(file.hash);
+        }
+        let SecretFile {
+            hash,
+            target,
+            mode,
+            uid,
+            gid,
+        } = file;
+        Self::Full {
+            hash,
+            target,
+            mode,
+            uid,
+            gid,
+        }
+    }
+}
+
+impl From<SecretFileForm> for SecretFile {
+    fn from(form: SecretFileForm) -> Self {
+        match form {
+            SecretFileForm::Plain(hash) => Self::plain(hash),
+            SecretFileForm::Full {
+                hash,
+                target,
+                mode,
+                uid,
+                gid,
+            } => Self {
+                hash,
+                target,
+                mode,
+                uid,
+                gid,
+            },
+        }
+    }
+}
+
 /// A file put into a container before it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
@@ -261,8 +371,36 @@ pub struct File {
     pub content: Vec<u8>,
     /// Permission bits.
     pub mode: u32,
+    /// The number of the user who owns it.
+    #[serde(default, skip_serializing_if = "is_root")]
+    pub uid: u32,
+    /// The number of the group that owns it.
+    #[serde(default, skip_serializing_if = "is_root")]
+    pub gid: u32,
     /// Signal that makes the process read it again; without one it is restarted.
     pub reload: Option<String>,
+}
+
+/// Left out, so that the fingerprints of such files stay as they always were.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_root(id: &u32) -> bool {
+    *id == 0
+}
+
+/// Commands run in a container at its turning points, each by its words.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hooks {
+    /// After each start. If one fails, the container is stopped as if it had crashed.
+    pub post_start: Vec<Vec<String>>,
+    /// Before each stop that is ordered. One that fails is told, and the stop goes on.
+    pub pre_stop: Vec<Vec<String>>,
+}
+
+impl Hooks {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.post_start.is_empty() && self.pre_stop.is_empty()
+    }
 }
 
 /// Limits of a container. `None` is no limit.

@@ -32,6 +32,9 @@ pub struct Workspace {
     pub routes: IndexMap<RouteName, OutsideRoute>,
     /// Every named volume that anything mounts.
     pub volumes: IndexMap<VolumeName, Volume>,
+    /// Networks beside its own that something is in, by the engine's name.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub networks: IndexMap<NetworkName, FurtherNetwork>,
     /// Where each value was written. Beside the desired state, not part of it:
     /// moving a line changes nothing.
     #[serde(default)]
@@ -96,6 +99,15 @@ impl Network {
     }
 }
 
+/// A network beside the workspace's own, for those of its containers that name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FurtherNetwork {
+    /// It is somebody else's: neither made nor removed here.
+    pub external: bool,
+    /// How it is made.
+    pub network: Network,
+}
+
 /// What a workspace needs of the proxy. `None` means: no opinion.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProxyNeeds {
@@ -139,8 +151,6 @@ pub struct Service {
     pub update: UpdateOrder,
     /// When it is started again.
     pub restart: RestartPolicy,
-    /// Run after a start and before a stop.
-    pub hooks: Hooks,
     /// Host paths whose change does something.
     pub watch: Vec<WatchRule>,
 }
@@ -295,15 +305,6 @@ pub enum RestartPolicy {
     OnFailure,
     /// Not at all.
     Never,
-}
-
-/// Commands run in the container at its turning points.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hooks {
-    /// After each start.
-    pub post_start: Vec<Vec<String>>,
-    /// Before each stop.
-    pub pre_stop: Vec<Vec<String>>,
 }
 
 /// A host path whose change does something.

@@ -19,6 +19,10 @@ use super::{
 /// Raised only when the canonical form itself changes its meaning.
 const VERSION: &str = "1";
 
+/// Fields of a container that no container is replaced for: the first two are
+/// compared with the live one and changed in place, the others act from outside.
+const OUTSIDE: [&str; 4] = ["resources", "networks", "hooks", "stop_grace"];
+
 /// The hash of one incarnation's desired settings, as in the label `dev.cosmos.spec`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -37,13 +41,14 @@ impl Fingerprint {
 
     /// Of everything that a running container got from its declaration.
     ///
-    /// Limits are left out: they are changed in place and compared with the
-    /// live container. So are policies that act outside the container.
+    /// What is changed in place is left out, and so are policies that act from
+    /// outside the container.
     pub fn of_container(container: &Container) -> Self {
         let mut form = canonical_value(container);
         if let Value::Object(fields) = &mut form {
-            fields.remove("resources");
-            fields.remove("stop_grace");
+            for outside in OUTSIDE {
+                fields.remove(outside);
+            }
             // Only which image, not how or when it was fetched or built.
             fields.insert(
                 "image".to_owned(),
@@ -75,8 +80,9 @@ impl Fingerprint {
                 let mut form = canonical_value(container);
                 if let Value::Object(fields) = &mut form {
                     // How it is limited, stopped and fetched does not change what it does.
-                    fields.remove("resources");
-                    fields.remove("stop_grace");
+                    for outside in OUTSIDE {
+                        fields.remove(outside);
+                    }
                     fields.remove("image");
                     // A built image's tag changes with its context, its id only with its content.
                     if let Image::Pulled { reference, .. } = &container.image {
@@ -175,7 +181,7 @@ fn is_plain_list(key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::{ImageRef, PullPolicy};
+    use crate::workspace::{ImageRef, PullPolicy, SecretFile, SecretName};
 
     fn container() -> Container {
         Container::of(Image::Pulled {
@@ -215,11 +221,34 @@ mod tests {
                 target: "/etc/app.conf".to_owned(),
                 content: content.to_vec(),
                 mode: 0o644,
+                uid: 0,
+                gid: 0,
                 reload: None,
             });
             Fingerprint::of_container(&container)
         };
         assert_ne!(with(b"a"), with(b"b"));
+    }
+
+    #[test]
+    fn a_plain_secret_is_its_hash_alone_as_it_was_before_there_were_others() {
+        let with = |file: SecretFile| {
+            let mut container = container();
+            container
+                .secrets
+                .insert(SecretName::new("key").unwrap(), file);
+            serde_json::to_value(&container).unwrap()["secrets"].clone()
+        };
+        let plain = with(SecretFile::plain("cafe"));
+        assert_eq!(plain, serde_json::json!({ "key": "cafe" }));
+        let mut other = SecretFile::plain("cafe");
+        other.uid = 1000;
+        let full = with(other.clone());
+        assert_ne!(full, plain);
+        assert_eq!(
+            serde_json::from_value::<SecretFile>(full["key"].clone()).unwrap(),
+            other
+        );
     }
 
     #[test]

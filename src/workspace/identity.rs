@@ -63,6 +63,13 @@ impl Identity {
         }
     }
 
+    /// The engine's name of a further network that the file calls `name`: `shop_backend`.
+    ///
+    /// The proxy is in none of these, so it does not matter where the name sorts.
+    pub fn network(&self, name: &str) -> NetworkName {
+        word(&format!("{}_{name}", self.prefix()))
+    }
+
     /// The tag of an image that is built here, from the fingerprint of what it is built from.
     pub fn built_image(&self, image: &str, digest: &str) -> String {
         format!(

@@ -19,13 +19,13 @@ pub mod order;
 pub mod overrides;
 
 pub use container::{
-    Build, Container, Device, File, Image, Logging, Mount, MountSource, PortPublish, PullPolicy,
-    Resources, Transport, Ulimit,
+    Build, Container, Device, File, Hooks, Image, Logging, Mount, MountSource, PortPublish,
+    PullPolicy, Resources, SECRETS, SecretFile, Transport, Ulimit,
 };
 pub use desired::{
-    AfterCondition, Command, CommandKind, Health, HealthProbe, Hooks, Network, Origin, Origins,
-    OutsideRoute, ProxyNeeds, RestartPolicy, Route, RunState, Service, Tokenless, UpdateOrder,
-    UpstreamProtocol, Volume, WatchAction, WatchRule, Workspace,
+    AfterCondition, Command, CommandKind, FurtherNetwork, Health, HealthProbe, Network, Origin,
+    Origins, OutsideRoute, ProxyNeeds, RestartPolicy, Route, RunState, Service, Tokenless,
+    UpdateOrder, UpstreamProtocol, Volume, WatchAction, WatchRule, Workspace,
 };
 pub use fingerprint::Fingerprint;
 pub use identity::{Identity, Installation};

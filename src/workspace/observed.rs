@@ -49,6 +49,11 @@ impl Observed {
             .find(|container| container.name == *name)
     }
 
+    /// The network of that name.
+    pub fn network(&self, name: &NetworkName) -> Option<&ObservedNetwork> {
+        self.networks.iter().find(|network| network.name == *name)
+    }
+
     /// The containers of one workspace.
     pub fn owned_by<'a>(
         &'a self,

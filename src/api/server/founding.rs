@@ -16,7 +16,7 @@ use crate::{
     api::wire::{Founding, FoundingReply, Problem},
     plan::Action,
     reconcile::adhoc::{self, STOP_GRACE, TOKENLESS_CAP},
-    workspace::{ContainerId, ContainerName, ImageRef, name::label_from},
+    workspace::{ContainerId, ContainerName, Hooks, ImageRef, name::label_from},
 };
 
 pub(super) async fn container(
@@ -60,6 +60,7 @@ async fn obey(
             let stop = Action::Stop {
                 container: name,
                 grace: STOP_GRACE,
+                hooks: Hooks::default(),
             };
             management
                 .controller
@@ -73,6 +74,7 @@ async fn obey(
             let restart = Action::Restart {
                 container: name,
                 grace: STOP_GRACE,
+                hooks: Hooks::default(),
             };
             management
                 .controller

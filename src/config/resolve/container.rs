@@ -15,15 +15,15 @@ use crate::{
         decode::join,
         diagnostics::nearest,
         forms::{
-            ConfigForm, DeviceForm, Environment, ModeForm, MountForm, PortForm, SizeForm,
-            TmpfsForm, UlimitForm,
+            ConfigForm, DeviceForm, Environment, Items, ModeForm, MountForm, PortForm, SecretForm,
+            SizeForm, TmpfsForm, UlimitForm,
         },
         schema::{ContainerKeys, ResourcesTable},
         units,
     },
     workspace::{
-        Container, Device, File, Image, Logging, Mount, MountSource, PortPublish, Resources,
-        Transport, Ulimit,
+        Container, Device, File, Hooks, Image, Logging, Mount, MountSource, PortPublish, Resources,
+        SECRETS, SecretFile, SecretName, Transport, Ulimit,
     },
 };
 
@@ -137,7 +137,7 @@ impl Resolver<'_, '_> {
                 )
                 .help("choose another");
         }
-        Container {
+        let container = Container {
             image,
             entrypoint: keys
                 .entrypoint
@@ -148,9 +148,10 @@ impl Resolver<'_, '_> {
             mounts: self.mounts(&at("mounts"), who, keys),
             ports: self.ports(path, keys),
             files: self.config_files(&at("configs"), who, keys),
-            secrets: each(&at("secrets"), keys.secrets)
-                .filter_map(|(path, name)| self.secret(&path, who, name))
-                .collect(),
+            secrets: self.secrets(&at("secrets"), who, keys.secrets),
+            networks: self.networks_of(&at("networks"), who, keys.networks),
+            // A service's own: it is the only one that is started and stopped.
+            hooks: Hooks::default(),
             resources: self.resources(&at("resources"), keys.resources),
             user: keys.user.as_ref().map(|user| user.0.clone()),
             workdir: keys.workdir.clone(),
@@ -199,7 +200,9 @@ impl Resolver<'_, '_> {
                 driver: logging.driver.clone(),
                 options: sorted(&logging.options),
             }),
-        }
+        };
+        self.dangers_of(path, &container);
+        container
     }
 
     /// The absolute path that a path in the config means.
@@ -236,6 +239,7 @@ impl Resolver<'_, '_> {
     fn environment(&mut self, path: &str, keys: ContainerKeys<'_>) -> IndexMap<String, String> {
         let mut variables = IndexMap::new();
         for (path, file) in one_or_many(&format!("{path}.env_file"), keys.env_file.as_ref()) {
+            self.danger_of_reading(&path, &self.given.folder.join(file));
             if !self.env_files.contains_key(file) {
                 let read = crate::config::read_env_file(
                     self.given.folder,
@@ -468,14 +472,13 @@ impl Resolver<'_, '_> {
         let mut targets: HashMap<String, String> = HashMap::new();
         for (source, form) in keys.configs {
             let path = join(path, source);
-            let (target, mode, reload) = match form {
-                ConfigForm::Target(target) => (target, None, None),
-                ConfigForm::Table(table) => {
-                    (&table.target, table.mode.as_ref(), table.reload.as_ref())
-                }
+            let (target, long) = match form {
+                ConfigForm::Target(target) => (target, None),
+                ConfigForm::Table(table) => (&table.target, Some(table)),
             };
             let host = self.host_path(source);
             self.files.push(host.clone());
+            self.danger_of_reading(&path, &host);
             let content = match fs::metadata(&host) {
                 Ok(metadata) if metadata.is_dir() => {
                     self.report
@@ -519,29 +522,84 @@ impl Resolver<'_, '_> {
                     )
                     .help("put one of them elsewhere");
             }
-            let mode = match mode {
-                None => 0o644,
-                Some(mode) => {
-                    let bits = match mode {
-                        ModeForm::Bits(bits) => Some(*bits),
-                        ModeForm::Text(text) => u32::from_str_radix(text, 8).ok(),
-                    };
-                    bits.filter(|bits| *bits <= 0o7777).unwrap_or_else(|| {
-                        self.report
-                            .error(&format!("{path}.mode"), "not permission bits")
-                            .help("octal digits, like \"0644\" or 0o644");
-                        0o644
-                    })
-                }
-            };
             files.push(File {
                 target: target.clone(),
                 content,
-                mode,
-                reload: reload.and_then(|signal| self.signal(&format!("{path}.reload"), signal)),
+                mode: self
+                    .mode(&path, long.and_then(|long| long.mode.as_ref()))
+                    .unwrap_or(0o644),
+                uid: long.and_then(|long| long.uid).unwrap_or(0),
+                gid: long.and_then(|long| long.gid).unwrap_or(0),
+                reload: long
+                    .and_then(|long| long.reload.as_ref())
+                    .and_then(|signal| self.signal(&format!("{path}.reload"), signal)),
             });
         }
         files
+    }
+
+    /// The permission bits of the file at `path`, if they were written.
+    fn mode(&mut self, path: &str, mode: Option<&ModeForm>) -> Option<u32> {
+        let bits = match mode? {
+            ModeForm::Bits(bits) => Some(*bits),
+            ModeForm::Text(text) => u32::from_str_radix(text, 8).ok(),
+        };
+        let bits = bits.filter(|bits| *bits <= 0o7777);
+        if bits.is_none() {
+            self.report
+                .error(&format!("{path}.mode"), "not permission bits")
+                .help("octal digits, like \"0644\" or 0o644");
+        }
+        bits
+    }
+
+    /// The secrets of a container, each with the file it becomes.
+    fn secrets(
+        &mut self,
+        path: &str,
+        who: &str,
+        forms: &Items<SecretForm>,
+    ) -> BTreeMap<SecretName, SecretFile> {
+        let mut secrets = BTreeMap::new();
+        // Where each name and each file was written; a file's path starts with `/`, no name does.
+        let mut places: HashMap<String, String> = HashMap::new();
+        for (path, form) in each(path, forms) {
+            let (name, long) = match form {
+                SecretForm::Name(name) => (name, None),
+                SecretForm::Table(table) => (&table.name, Some(table)),
+            };
+            let name_path = match long {
+                None => path.clone(),
+                Some(_) => format!("{path}.name"),
+            };
+            let Some((name, hash)) = self.secret(&name_path, who, name) else {
+                continue;
+            };
+            let mut file = SecretFile::plain(hash);
+            if let Some(long) = long {
+                file.target = long.target.as_deref().map(in_secrets);
+                file.mode = self.mode(&path, long.mode.as_ref()).unwrap_or(file.mode);
+                file.uid = long.uid.unwrap_or(file.uid);
+                file.gid = long.gid.unwrap_or(file.gid);
+            }
+            let target = file.path(&name);
+            let first = places.get(name.as_str()).or_else(|| places.get(&target));
+            if let Some(first) = first {
+                self.report
+                    .clash(
+                        &path,
+                        format!("{who} has two secrets called `{name}` or at `{target}`"),
+                        first,
+                        "the first",
+                    )
+                    .help("each secret has one file of its own: keep one of them");
+                continue;
+            }
+            places.insert(name.to_string(), path.clone());
+            places.insert(target, path);
+            secrets.insert(name, file);
+        }
+        secrets
     }
 
     fn resources(&mut self, path: &str, table: &ResourcesTable) -> Resources {
@@ -623,11 +681,7 @@ impl Resolver<'_, '_> {
         entries.into_iter().map(|(_, entry)| entry).collect()
     }
 
-    fn capabilities(
-        &mut self,
-        path: &str,
-        names: &crate::config::forms::Items<String>,
-    ) -> Vec<String> {
+    fn capabilities(&mut self, path: &str, names: &Items<String>) -> Vec<String> {
         let mut all = Vec::new();
         for (path, name) in each(path, names) {
             let upper = name.to_ascii_uppercase();
@@ -722,6 +776,14 @@ impl Resolver<'_, '_> {
             None => "write it like \"SIGTERM\"".to_owned(),
         });
         None
+    }
+}
+
+/// A relative target is in the folder of the secrets.
+fn in_secrets(target: &str) -> String {
+    match target.starts_with('/') {
+        true => target.to_owned(),
+        false => format!("{SECRETS}/{target}"),
     }
 }
 

@@ -100,6 +100,7 @@ impl Resolver<'_, '_> {
             return None;
         }
         let folder = fs::canonicalize(&folder).unwrap_or(folder);
+        self.danger_of_reading(&context_path, &folder);
         let dockerfile = table.dockerfile.as_deref().unwrap_or("Dockerfile");
         if dockerfile.starts_with('/') || dockerfile.split('/').any(|part| part == "..") {
             self.report

@@ -6,8 +6,10 @@
 
 mod command;
 mod container;
+mod danger;
 mod image;
 mod links;
+mod network;
 mod secret;
 mod service;
 
@@ -30,8 +32,8 @@ use super::{
     schema::Config,
 };
 use crate::workspace::{
-    Identity, Image, ImageRef, InstanceName, Network, NetworkName, Origins, OutsideRoute,
-    ProxyNeeds, RouteName, SecretName, ServiceName, Volume, VolumeName, Workspace, WorkspaceName,
+    Identity, Image, ImageRef, InstanceName, NetworkName, Origins, OutsideRoute, ProxyNeeds,
+    RouteName, SecretName, ServiceName, Volume, VolumeName, Workspace, WorkspaceName,
     name::label_from,
 };
 
@@ -50,12 +52,20 @@ pub(super) struct Given<'a> {
     pub(super) lookup: Lookup<'a>,
 }
 
+/// A config's meaning, and what else was found out on the way.
+pub(super) struct Resolved {
+    pub(super) workspace: Workspace,
+    pub(super) secrets: BTreeMap<SecretName, Vec<u8>>,
+    /// What reaches the host, by key path.
+    pub(super) dangers: Vec<(String, String)>,
+}
+
 /// Resolves everything, or reports why not. `None` only with an error reported.
 pub(super) fn resolve(
     given: &Given<'_>,
     report: &mut Report,
     files: &mut Vec<PathBuf>,
-) -> Option<(Workspace, BTreeMap<SecretName, Vec<u8>>)> {
+) -> Option<Resolved> {
     let mut resolver = Resolver {
         identity: identity(given, report),
         given,
@@ -63,18 +73,22 @@ pub(super) fn resolve(
         files,
         images: HashMap::new(),
         volumes: IndexMap::new(),
+        networks_in_use: BTreeSet::new(),
+        dangers: Vec::new(),
         secrets: BTreeMap::new(),
         secret_hashes: HashMap::new(),
         env_files: HashMap::new(),
         port_places: HashMap::new(),
     };
     let network = resolver.network();
+    let networks = resolver.further_networks();
     let proxy = resolver.proxy();
     resolver.check_images();
     let services = resolver.services();
     let commands = resolver.commands();
     let routes = resolver.routes();
     resolver.check_volumes();
+    let networks = resolver.used_networks(networks);
     resolver.check_secrets();
     let mut workspace = Workspace {
         identity: resolver.identity.clone(),
@@ -84,10 +98,15 @@ pub(super) fn resolve(
         commands,
         routes,
         volumes: std::mem::take(&mut resolver.volumes),
+        networks,
         origins: Origins::default(),
     };
     links::check(&mut workspace, &mut resolver);
-    Some((workspace, std::mem::take(&mut resolver.secrets)))
+    Some(Resolved {
+        workspace,
+        secrets: std::mem::take(&mut resolver.secrets),
+        dangers: std::mem::take(&mut resolver.dangers),
+    })
 }
 
 struct Resolver<'a, 'r> {
@@ -98,6 +117,10 @@ struct Resolver<'a, 'r> {
     /// Named images that something used already.
     images: HashMap<String, Option<Image>>,
     volumes: IndexMap<VolumeName, Volume>,
+    /// Further networks that something names, by the engine's names.
+    networks_in_use: BTreeSet<NetworkName>,
+    /// What reaches the host, by key path.
+    dangers: Vec<(String, String)>,
     secrets: BTreeMap<SecretName, Vec<u8>>,
     secret_hashes: HashMap<String, Option<String>>,
     /// Env files read already: many services share one.
@@ -281,58 +304,6 @@ impl Resolver<'_, '_> {
         }
     }
 
-    fn network(&mut self) -> Network {
-        let table = &self.given.config.network;
-        let installation = &self.given.sources.installation;
-        let name = match &table.name {
-            Some(name) => self
-                .value("network.name", name)
-                .unwrap_or_else(placeholder::<NetworkName>),
-            None if table.isolated => installation.isolated_network(&self.identity),
-            None => installation.network(),
-        };
-        if table.internal && !table.isolated {
-            self.report
-                .error(
-                    "network.internal",
-                    "the network that all workspaces share cannot be internal",
-                )
-                .help("add isolated = true for a network of this workspace's own");
-        }
-        if let Some(subnet) = &table.subnet
-            && !is_cidr(subnet)
-        {
-            self.report
-                .error(
-                    "network.subnet",
-                    format!("`{subnet}` is not an address range"),
-                )
-                .help("write it like \"172.30.0.0/24\"");
-        }
-        if let Some(gateway) = &table.gateway {
-            if gateway.parse::<IpAddr>().is_err() {
-                self.report
-                    .error("network.gateway", format!("`{gateway}` is not an address"))
-                    .help("write it like \"172.30.0.1\"");
-            } else if table.subnet.is_none() {
-                self.report
-                    .error("network.gateway", "a gateway needs its subnet")
-                    .help("add subnet = \"172.30.0.0/24\", with the gateway inside");
-            }
-        }
-        Network {
-            name,
-            isolated: table.isolated,
-            internal: table.internal,
-            ipv6: table.ipv6,
-            subnet: table.subnet.clone(),
-            gateway: table.gateway.clone(),
-            driver: table.driver.clone().unwrap_or_else(|| "bridge".to_owned()),
-            options: sorted(&table.options),
-            labels: sorted(&table.labels),
-        }
-    }
-
     fn proxy(&mut self) -> ProxyNeeds {
         let table = &self.given.config.proxy;
         if table.port == Some(0) {
@@ -341,6 +312,12 @@ impl Resolver<'_, '_> {
                 .help("a port is 1 to 65535");
         }
         let image = table.image.as_ref();
+        if let Some(image) = image {
+            self.danger(
+                "proxy.image",
+                format!("makes the proxy, which has the engine's socket, of `{image}`"),
+            );
+        }
         ProxyNeeds {
             port: table.port,
             tokenless: table.tokenless,
@@ -468,6 +445,7 @@ impl Resolver<'_, '_> {
                 options: sorted(&table.options),
                 labels: sorted(&table.labels),
             });
+            self.danger_of_volume(name, &made);
             self.volumes.insert(volume.clone(), made);
         }
         Some(volume)
@@ -558,17 +536,6 @@ fn sorted(table: &IndexMap<String, Scalar>) -> BTreeMap<String, String> {
     entries
         .map(|(key, value)| (key.clone(), value.0.clone()))
         .collect()
-}
-
-fn is_cidr(text: &str) -> bool {
-    let Some((address, bits)) = text.split_once('/') else {
-        return false;
-    };
-    match (address.parse::<IpAddr>(), bits.parse::<u8>()) {
-        (Ok(IpAddr::V4(_)), Ok(bits)) => bits <= 32,
-        (Ok(IpAddr::V6(_)), Ok(bits)) => bits <= 128,
-        _ => false,
-    }
 }
 
 /// The port of `host:port` or `[v6]:port`.

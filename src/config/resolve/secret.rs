@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Resolver;
 use crate::{
-    config::{decode::join, schema::SecretTable},
+    config::{SecretReading, decode::join, forms::Words, schema::SecretTable},
     workspace::{SecretName, fingerprint::hex},
 };
 
@@ -64,7 +64,12 @@ impl Resolver<'_, '_> {
 
     fn secret_value(&mut self, name: &str, table: &SecretTable) -> Option<Vec<u8>> {
         let path = join("secrets", name);
-        if self.given.sources.skip_secrets {
+        let is_read = match self.given.sources.secrets {
+            SecretReading::All => true,
+            SecretReading::NoCommands => table.command.is_none(),
+            SecretReading::None => false,
+        };
+        if !is_read {
             return Some(Vec::new());
         }
         if let Some(variable) = &table.env {
@@ -132,6 +137,19 @@ impl Resolver<'_, '_> {
             let is_refused = ["env", "file", "command"]
                 .iter()
                 .any(|key| self.was_refused("secrets", name, key));
+            if let Some(file) = &table.file {
+                self.danger_of_reading(&format!("{path}.file"), &self.host_path(file));
+            }
+            if let Some(command) = &table.command {
+                let command = match command {
+                    Words::Line(line) => line.clone(),
+                    Words::List(words) => shell_words::join(words.to_vec()),
+                };
+                self.danger(
+                    format!("{path}.command"),
+                    format!("runs `{command}` on this machine"),
+                );
+            }
             match from.as_slice() {
                 [] if is_refused => {}
                 [_] => {}

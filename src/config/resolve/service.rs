@@ -57,6 +57,16 @@ impl Resolver<'_, '_> {
         if let Some(command) = &table.command {
             container.command = self.words(&format!("{path}.command"), command);
         }
+        container.hooks = Hooks {
+            post_start: self.hook(
+                &format!("{path}.hooks.post_start"),
+                table.hooks.post_start.as_ref(),
+            ),
+            pre_stop: self.hook(
+                &format!("{path}.hooks.pre_stop"),
+                table.hooks.pre_stop.as_ref(),
+            ),
+        };
         let route = self.route(&format!("{path}.route"), table.route.as_ref());
         let watch = self.watch(&format!("{path}.watch"), &who, table, &container.image);
         let replicas = table.replicas.unwrap_or(1);
@@ -83,16 +93,6 @@ impl Resolver<'_, '_> {
             route,
             update: table.update,
             restart: table.restart,
-            hooks: Hooks {
-                post_start: self.hook(
-                    &format!("{path}.hooks.post_start"),
-                    table.hooks.post_start.as_ref(),
-                ),
-                pre_stop: self.hook(
-                    &format!("{path}.hooks.pre_stop"),
-                    table.hooks.pre_stop.as_ref(),
-                ),
-            },
             watch,
             container,
         }

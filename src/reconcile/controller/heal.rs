@@ -285,7 +285,7 @@ impl Controller {
             if dying.contains(service.as_str()) {
                 return false;
             }
-            let Action::Start { container } = &step.action else {
+            let Action::Start { container, .. } = &step.action else {
                 return true;
             };
             let Some(ContainerState::Exited { code, .. }) = observed

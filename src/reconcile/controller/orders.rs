@@ -17,7 +17,7 @@ use crate::{
     },
     store::now_millis,
     workspace::{
-        Aspect, CommandKind, ContainerId, ContainerName, Fingerprint, Hold, Kind,
+        Aspect, CommandKind, ContainerId, ContainerName, Fingerprint, Hold, Hooks, Kind,
         ObservedContainer, Override, Owner, RunState, ServiceName, Workspace,
     },
 };
@@ -173,15 +173,22 @@ impl Controller {
     ) -> Result<Obeyed, Problem> {
         let name = container.name.clone();
         let grace = adhoc::STOP_GRACE;
+        // Of a declared service only: an ad-hoc container has none.
+        let hooks = Hooks::default();
         let action = match order {
-            Order::Start => Action::Start { container: name },
+            Order::Start => Action::Start {
+                container: name,
+                hooks,
+            },
             Order::Stop => Action::Stop {
                 container: name,
                 grace,
+                hooks,
             },
             Order::Restart => Action::Restart {
                 container: name,
                 grace,
+                hooks,
             },
             Order::Remove => Action::Remove { container: name },
             Order::Release => {
@@ -316,10 +323,9 @@ impl Controller {
         service: &ServiceName,
         containers: &[ContainerName],
     ) -> Result<(), Problem> {
-        let grace = desired
-            .services
-            .get(service)
-            .map_or(adhoc::STOP_GRACE, |service| service.container.stop_grace);
+        let Some(declared) = desired.services.get(service) else {
+            return Ok(());
+        };
         let observed = self
             .engine
             .observe()
@@ -338,7 +344,8 @@ impl Controller {
         for container in containers.iter().filter(is_ours) {
             let restart = Action::Restart {
                 container: container.clone(),
-                grace,
+                grace: declared.container.stop_grace,
+                hooks: declared.container.hooks.clone(),
             };
             self.engine
                 .perform(&restart, &|_| ())

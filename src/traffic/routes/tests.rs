@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use super::*;
 use crate::workspace::{
-    Container, ContainerId, ContainerState, Fingerprint, Hooks, Identity, Image, ImageRef, Kind,
+    Container, ContainerId, ContainerState, Fingerprint, Identity, Image, ImageRef, Kind,
     LiveSettings, Network, NetworkName, Observed, ObservedContainer, Origins, OutsideRoute, Owner,
     ProxyNeeds, PullPolicy, Readiness, RestartPolicy, Route, RouteName, RunState, Service,
     ServiceName, UpdateOrder, UpstreamProtocol, Workspace, WorkspaceName,
@@ -29,7 +29,6 @@ fn service(route: Option<Route>) -> Service {
         route,
         update: UpdateOrder::Auto,
         restart: RestartPolicy::Always,
-        hooks: Hooks::default(),
         watch: Vec::new(),
     }
 }
@@ -60,6 +59,7 @@ fn workspace(name: &str, services: &[(&str, Service)]) -> Workspace {
         commands: IndexMap::new(),
         routes: IndexMap::new(),
         volumes: IndexMap::new(),
+        networks: IndexMap::new(),
         origins: Origins::default(),
     }
 }

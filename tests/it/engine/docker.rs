@@ -17,9 +17,10 @@ use cosmos::{
         Login, Progress,
     },
     workspace::{
-        Container, ContainerName, ContainerState, File, Fingerprint, Health, HealthProbe, Image,
-        ImageRef, Installation, Kind, Network, Observed, ObservedContainer, Owner, PortPublish,
-        PullPolicy, Readiness, Resources, SecretName, Transport, Volume, VolumeName,
+        Container, ContainerName, ContainerState, File, Fingerprint, Health, HealthProbe, Hooks,
+        Image, ImageRef, Installation, Kind, Network, Observed, ObservedContainer, Owner,
+        PortPublish, PullPolicy, Readiness, Resources, SecretFile, SecretName, Transport, Volume,
+        VolumeName,
     },
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -217,11 +218,13 @@ impl SecretSource for Vault {
 fn secret_and_file(container: &mut Container) {
     container
         .secrets
-        .insert(SecretName::new("key").unwrap(), "h1".to_owned());
+        .insert(SecretName::new("key").unwrap(), SecretFile::plain("h1"));
     container.files = vec![File {
         target: "/etc/new/folder/app.conf".to_owned(),
         content: b"port = 1\n".to_vec(),
         mode: 0o640,
+        uid: 0,
+        gid: 0,
         reload: None,
     }];
 }
@@ -287,6 +290,7 @@ async fn every_action_can_be_given_twice() {
         Action::Launch(Box::new(launch.clone())),
         Action::Start {
             container: web.clone(),
+            hooks: Hooks::default(),
         },
         Action::ConnectNetwork {
             container: web.clone(),
@@ -302,10 +306,12 @@ async fn every_action_can_be_given_twice() {
         },
         Action::Stop {
             container: web.clone(),
+            hooks: Hooks::default(),
             grace,
         },
         Action::Restart {
             container: web.clone(),
+            hooks: Hooks::default(),
             grace,
         },
         Action::Rename {
@@ -383,6 +389,8 @@ async fn files_and_secrets_are_there_before_the_start() {
             target: "/tmp/x".to_owned(),
             content: Vec::new(),
             mode: 0o600,
+            uid: 0,
+            gid: 0,
             reload: None,
         });
         world.run(&launch).await;
@@ -421,15 +429,18 @@ async fn a_container_whose_network_was_remade_is_reconnected() {
     world.run(&launch).await;
     let stop = Action::Stop {
         container: launch.name.clone(),
+        hooks: Hooks::default(),
         grace: Duration::from_secs(1),
     };
     let network = world.installation.network();
     for start in [
         Action::Start {
             container: launch.name.clone(),
+            hooks: Hooks::default(),
         },
         Action::Restart {
             container: launch.name.clone(),
+            hooks: Hooks::default(),
             grace: Duration::from_secs(1),
         },
     ] {

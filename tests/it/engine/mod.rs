@@ -11,6 +11,7 @@ mod attach;
 mod docker;
 mod dockerfile;
 mod founding;
+mod keys;
 mod support;
 mod terminal;
-mod workspace;
+pub(in crate::engine) mod workspace;

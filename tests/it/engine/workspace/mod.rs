@@ -10,13 +10,13 @@ mod checkouts;
 mod faults;
 mod heal;
 mod noop;
-mod support;
+pub(in crate::engine) mod support;
 mod tap;
 mod up;
 mod verbs;
 
 /// A service that answers `hello <its host name>` on a route.
-const WEB: &str = r#"
+pub(in crate::engine) const WEB: &str = r#"
 [services.web]
 image = "busybox:latest"
 init = true
@@ -27,7 +27,7 @@ health = { http = "/", port = 80, interval = "100ms" }
 "#;
 
 /// A service that does nothing, with further keys.
-fn idle(name: &str, keys: &str) -> String {
+pub(in crate::engine) fn idle(name: &str, keys: &str) -> String {
     format!(
         "[services.{name}]\nimage = \"busybox:latest\"\ninit = true\ncommand = [\"sleep\", \"1000\"]\n{keys}\n"
     )

@@ -25,30 +25,32 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 /// An installation of Cosmos with one project.
-pub(super) struct Place {
+pub(in crate::engine) struct Place {
     /// The workspace's name, as it is the folder's.
-    pub(super) name: String,
+    pub(in crate::engine) name: String,
     /// The project's folder.
-    pub(super) folder: PathBuf,
+    pub(in crate::engine) folder: PathBuf,
     /// The port on the host that leads to the proxy.
-    pub(super) port: u16,
+    pub(in crate::engine) port: u16,
     installation: String,
     engine: String,
     files: TempDir,
+    /// Variables that are not set though they usually are.
+    unset: Vec<&'static str>,
 }
 
 /// All that a command said.
 #[must_use]
-pub(super) struct Said {
+pub(in crate::engine) struct Said {
     what: String,
-    pub(super) code: i32,
-    pub(super) stdout: String,
-    pub(super) stderr: String,
+    pub(in crate::engine) code: i32,
+    pub(in crate::engine) stdout: String,
+    pub(in crate::engine) stderr: String,
 }
 
 impl Place {
     /// A project with this `cosmos.toml`; nothing is up.
-    pub(super) fn new(config: &str) -> Self {
+    pub(in crate::engine) fn new(config: &str) -> Self {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let engine = env::var("DOCKER_HOST").expect("DOCKER_HOST names the engine to test on");
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -63,48 +65,60 @@ impl Place {
             folder,
             engine,
             files,
+            unset: Vec::new(),
         };
         place.write("cosmos.toml", config);
         place
     }
 
     /// One that is up already.
-    pub(super) fn up(config: &str) -> Self {
+    pub(in crate::engine) fn up(config: &str) -> Self {
         let place = Self::new(config);
         let _ = place.cosmos(&["up"]).succeeded();
         place
     }
 
     /// The same, with another way to the engine.
-    pub(super) fn through(mut self, socket: &Path) -> Self {
+    pub(in crate::engine) fn through(mut self, socket: &Path) -> Self {
         self.engine = format!("unix://{}", socket.display());
         self
     }
 
+    /// The same, without a variable that is usually set.
+    pub(in crate::engine) fn without(mut self, variable: &'static str) -> Self {
+        self.unset.push(variable);
+        self
+    }
+
     /// A folder that is not the project's.
-    pub(super) fn elsewhere(&self) -> &Path {
+    pub(in crate::engine) fn elsewhere(&self) -> &Path {
         self.files.path()
     }
 
     /// Writes a file of the project.
-    pub(super) fn write(&self, file: &str, text: &str) {
+    pub(in crate::engine) fn write(&self, file: &str, text: &str) {
         let file = self.folder.join(file);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, text).unwrap();
     }
 
     /// Runs `cosmos` in the project's folder.
-    pub(super) fn cosmos(&self, arguments: &[&str]) -> Said {
+    pub(in crate::engine) fn cosmos(&self, arguments: &[&str]) -> Said {
         self.cosmos_in(&self.folder, arguments)
     }
 
     /// The same, elsewhere.
-    pub(super) fn cosmos_in(&self, folder: &Path, arguments: &[&str]) -> Said {
+    pub(in crate::engine) fn cosmos_in(&self, folder: &Path, arguments: &[&str]) -> Said {
         self.cosmos_sent(folder, arguments, &[])
     }
 
     /// The same, with something on its standard input.
-    pub(super) fn cosmos_sent(&self, folder: &Path, arguments: &[&str], input: &[u8]) -> Said {
+    pub(in crate::engine) fn cosmos_sent(
+        &self,
+        folder: &Path,
+        arguments: &[&str],
+        input: &[u8],
+    ) -> Said {
         let mut command = self.command("timeout", folder);
         command
             .args(["120", env!("CARGO_BIN_EXE_cosmos")])
@@ -121,7 +135,7 @@ impl Place {
     }
 
     /// Starts `cosmos`, to be looked at while it runs.
-    pub(super) fn begin(&self, arguments: &[&str]) -> Running {
+    pub(in crate::engine) fn begin(&self, arguments: &[&str]) -> Running {
         let mut command = self.command(env!("CARGO_BIN_EXE_cosmos"), &self.folder);
         let child = command.args(arguments).spawn().unwrap();
         Running(Some((child, format!("cosmos {}", arguments.join(" ")))))
@@ -141,27 +155,30 @@ impl Place {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        for variable in &self.unset {
+            command.env_remove(variable);
+        }
         command
     }
 
     /// The name of a service's first container.
-    pub(super) fn container(&self, service: &str) -> String {
+    pub(in crate::engine) fn container(&self, service: &str) -> String {
         format!("{}-{service}-1", self.name)
     }
 
     /// The id of a service's first container.
-    pub(super) fn id(&self, service: &str) -> String {
+    pub(in crate::engine) fn id(&self, service: &str) -> String {
         inspect(&self.container(service), "{{.Id}}").unwrap_or_else(|| panic!("no {service}"))
     }
 
     /// The id, once it runs.
-    pub(super) fn running(&self, service: &str) -> Option<String> {
+    pub(in crate::engine) fn running(&self, service: &str) -> Option<String> {
         let seen = inspect(&self.container(service), "{{.State.Running}} {{.Id}}")?;
         seen.strip_prefix("true ").map(str::to_owned)
     }
 
     /// The names of all containers of a service, or of all services.
-    pub(super) fn containers(&self, filters: &[&str]) -> Vec<String> {
+    pub(in crate::engine) fn containers(&self, filters: &[&str]) -> Vec<String> {
         let installation = format!("label=dev.cosmos.installation={}", self.installation);
         let mut arguments = vec![
             "ps",
@@ -184,17 +201,17 @@ impl Place {
     }
 
     /// The name of the proxy.
-    pub(super) fn proxy(&self) -> String {
+    pub(in crate::engine) fn proxy(&self) -> String {
         format!("{}-proxy", self.installation)
     }
 
     /// The name of the shared network.
-    pub(super) fn network(&self) -> String {
+    pub(in crate::engine) fn network(&self) -> String {
         format!("{}-net", self.installation)
     }
 
     /// GETs a path of a service through the proxy.
-    pub(super) fn get(&self, service: &str, path: &str) -> Result<Answer, String> {
+    pub(in crate::engine) fn get(&self, service: &str, path: &str) -> Result<Answer, String> {
         self.get_host(
             &format!("{service}.{}.localhost:{}", self.name, self.port),
             path,
@@ -202,12 +219,12 @@ impl Place {
     }
 
     /// GETs a path of a host through the proxy.
-    pub(super) fn get_host(&self, host: &str, path: &str) -> Result<Answer, String> {
+    pub(in crate::engine) fn get_host(&self, host: &str, path: &str) -> Result<Answer, String> {
         get(self.port, host, path)
     }
 
     /// What `status --json` says of a service.
-    pub(super) fn service(&self, service: &str) -> Value {
+    pub(in crate::engine) fn service(&self, service: &str) -> Value {
         let status = self.cosmos(&["status", "--json"]).succeeded().json();
         let services = status["services"].as_array().unwrap();
         let found = services.iter().find(|one| one["name"] == service);
@@ -249,29 +266,29 @@ impl Drop for Place {
 }
 
 impl Said {
-    pub(super) fn succeeded(self) -> Self {
+    pub(in crate::engine) fn succeeded(self) -> Self {
         self.ended(0)
     }
 
-    pub(super) fn ended(self, code: i32) -> Self {
+    pub(in crate::engine) fn ended(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self}");
         self
     }
 
     /// Each of these is on stderr, where a failure is told.
-    pub(super) fn told(self, texts: &[&str]) -> Self {
+    pub(in crate::engine) fn told(self, texts: &[&str]) -> Self {
         for text in texts {
             assert!(self.stderr.contains(text), "no {text:?} in\n{self}");
         }
         self
     }
 
-    pub(super) fn json(&self) -> Value {
+    pub(in crate::engine) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
     }
 
     /// `up` found nothing to do.
-    pub(super) fn was_up_to_date(self) -> Self {
+    pub(in crate::engine) fn was_up_to_date(self) -> Self {
         let said = self.succeeded();
         assert!(said.stdout.starts_with("up to date ("), "{said}");
         said
@@ -291,21 +308,21 @@ impl fmt::Display for Said {
 }
 
 /// A `cosmos` that runs, and is killed if nobody ends it.
-pub(super) struct Running(Option<(Child, String)>);
+pub(in crate::engine) struct Running(Option<(Child, String)>);
 
 impl Running {
-    pub(super) fn child(&mut self) -> &mut Child {
+    pub(in crate::engine) fn child(&mut self) -> &mut Child {
         &mut self.0.as_mut().unwrap().0
     }
 
     /// Sends Ctrl-C's signal.
-    pub(super) fn interrupt(&mut self) {
+    pub(in crate::engine) fn interrupt(&mut self) {
         let id = self.child().id().to_string();
         let _ = output("kill", &["-INT", &id]);
     }
 
     /// Waits for its end.
-    pub(super) fn end(mut self) -> Said {
+    pub(in crate::engine) fn end(mut self) -> Said {
         let (mut child, what) = self.0.take().unwrap();
         let id = child.id().to_string();
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -369,7 +386,7 @@ fn finished(child: Child, what: String) -> Said {
     }
 }
 
-pub(super) fn output(program: &str, arguments: &[&str]) -> Said {
+pub(in crate::engine) fn output(program: &str, arguments: &[&str]) -> Said {
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -383,7 +400,7 @@ pub(super) fn output(program: &str, arguments: &[&str]) -> Said {
 }
 
 /// What `docker` says, which must succeed.
-pub(super) fn docker(arguments: &[&str]) -> String {
+pub(in crate::engine) fn docker(arguments: &[&str]) -> String {
     output("docker", arguments)
         .succeeded()
         .stdout
@@ -392,7 +409,7 @@ pub(super) fn docker(arguments: &[&str]) -> String {
 }
 
 /// Something of a container, if there is one of this name.
-pub(super) fn inspect(container: &str, format: &str) -> Option<String> {
+pub(in crate::engine) fn inspect(container: &str, format: &str) -> Option<String> {
     let said = output(
         "docker",
         &["inspect", "--type", "container", "-f", format, container],
@@ -402,7 +419,7 @@ pub(super) fn inspect(container: &str, format: &str) -> Option<String> {
 
 /// Looks until there is something to see.
 #[track_caller]
-pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(in crate::engine) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(seen) = look() {
@@ -415,13 +432,13 @@ pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// An answer over HTTP.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: String,
+pub(in crate::engine) struct Answer {
+    pub(in crate::engine) status: u16,
+    pub(in crate::engine) body: String,
 }
 
 /// GETs a path of a host from whatever listens on a port of the loopback.
-pub(super) fn get(port: u16, host: &str, path: &str) -> Result<Answer, String> {
+pub(in crate::engine) fn get(port: u16, host: &str, path: &str) -> Result<Answer, String> {
     let told = |error: std::io::Error| error.to_string();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(told)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
@@ -445,7 +462,7 @@ pub(super) fn get(port: u16, host: &str, path: &str) -> Result<Answer, String> {
 
 /// A port that nobody has. Counted up, so that two tests never get the same; below
 /// those that the kernel and the engine hand out.
-pub(super) fn free_port() -> u16 {
+pub(in crate::engine) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(21_000);
     loop {
         let port = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -1,0 +1,123 @@
+//! Whether a person trusts a project with what reaches the host.
+//!
+//! Asked once for each such thing of a project: the answer is kept beside the
+//! user's other state, so that the project itself cannot give it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs, io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    ask,
+    error::Failure,
+    ui::{printable, sayln},
+};
+use crate::config::{Danger, Loaded};
+
+/// What was trusted, by project folder: the fingerprints of its dangers.
+type Trusted = BTreeMap<String, BTreeSet<String>>;
+
+/// The dangers of a config that nobody said yes to yet.
+pub(super) fn untrusted(loaded: &Loaded) -> Vec<&Danger> {
+    if loaded.dangers.is_empty() {
+        return Vec::new();
+    }
+    let trusted = file().map(|file| read(&file)).unwrap_or_default();
+    let known = trusted.get(&loaded.workspace.identity.folder);
+    loaded
+        .dangers
+        .iter()
+        .filter(|danger| !known.is_some_and(|known| known.contains(&danger.fingerprint())))
+        .collect()
+}
+
+/// Goes on only with a config that is trusted: asks where a person can answer,
+/// and remembers the yes.
+///
+/// # Errors
+/// If it is not trusted, or the answer cannot be kept.
+pub(super) fn require(loaded: &Loaded, is_given: bool) -> Result<(), Failure> {
+    let untrusted = untrusted(loaded);
+    if untrusted.is_empty() {
+        return Ok(());
+    }
+    if !is_given {
+        let lines: Vec<_> = untrusted.iter().map(|danger| line(danger)).collect();
+        let refusal = || {
+            Failure::usage(
+                "this project reaches beyond its containers, and you have not said that it may",
+            )
+            .with_output(lines.clone())
+            .hinted("look at each; if you trust them: `cosmos up --trust`, once")
+        };
+        if ask::can_answer() {
+            sayln!("This project reaches beyond its containers:");
+            for line in &lines {
+                sayln!("  {line}");
+            }
+        }
+        ask::confirm("Trust it with that?", refusal)?;
+    }
+    remember(loaded).map_err(|error| {
+        Failure::new(format!(
+            "it cannot be remembered that you trust this project: {error}"
+        ))
+    })
+}
+
+/// `services.web.privileged lifts every limit: .. (cosmos.toml:14)`.
+pub(super) fn line(danger: &Danger) -> String {
+    let at = match &danger.origin {
+        Some(origin) => format!(" ({origin})"),
+        None => String::new(),
+    };
+    printable(&format!("{} {}{at}", danger.key, danger.what))
+}
+
+fn remember(loaded: &Loaded) -> io::Result<()> {
+    let Some(file) = file() else {
+        // Nowhere to keep it: it is asked again next time.
+        return Ok(());
+    };
+    let mut trusted = read(&file);
+    // What is not in the config any more is forgotten: it would be asked for again.
+    let dangers = loaded.dangers.iter().map(Danger::fingerprint).collect();
+    trusted.insert(loaded.workspace.identity.folder.clone(), dangers);
+    write(&file, &trusted)
+}
+
+/// A file that cannot be read trusts nobody.
+fn read(file: &Path) -> Trusted {
+    let text = fs::read(file).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+fn write(file: &Path, trusted: &Trusted) -> io::Result<()> {
+    if let Some(folder) = file.parent() {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+    }
+    // Beside and renamed: whoever reads meanwhile sees the old or the new.
+    let beside = file.with_extension(format!("{}.new", std::process::id()));
+    let new = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&beside)?;
+    serde_json::to_writer_pretty(new, trusted)?;
+    fs::rename(&beside, file)
+}
+
+fn file() -> Option<PathBuf> {
+    let state = match env::var_os("XDG_STATE_HOME") {
+        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
+        _ => PathBuf::from(env::var_os("HOME")?).join(".local/state"),
+    };
+    Some(state.join("cosmos").join("trust.json"))
+}
