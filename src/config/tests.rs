@@ -152,6 +152,24 @@ fn the_example_loads_without_a_word() {
 }
 
 #[test]
+fn every_example_loads_without_a_word() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    for example in fs::read_dir(examples).unwrap() {
+        let folder = example.unwrap().path();
+        let mut sources = sources(&folder);
+        // What a person copies to `.env`.
+        if folder.join(".env.example").exists() {
+            let key = "workspace.env_file".to_owned();
+            sources.flags = vec![(key, ".env.example".to_owned())];
+        }
+        let loaded = load(&sources).unwrap_or_else(|problems| panic!("{problems}"));
+        assert_eq!(loaded.warnings.render(false, 100), "");
+        let name = loaded.workspace.identity.name;
+        assert_eq!(Some(name.as_str()), folder.file_name().unwrap().to_str());
+    }
+}
+
+#[test]
 fn the_schema_in_the_repository_is_the_schema_of_the_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas/cosmos.schema.json");
     let text = serde_json::to_string_pretty(&schema()).unwrap() + "\n";

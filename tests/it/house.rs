@@ -106,6 +106,7 @@ fn documents() -> Vec<String> {
         "CONTRIBUTING.md",
         "SECURITY.md",
         "CHANGELOG.md",
+        "examples/shop/README.md",
     ]
     .map(str::to_owned)
     .into();
@@ -124,6 +125,7 @@ fn texts() -> Vec<String> {
     let mut texts: Vec<String> = documents().iter().map(|file| read(file)).collect();
     texts.push(read("scripts/demo"));
     texts.push(read("cosmos.toml.example"));
+    texts.push(read("examples/shop/cosmos.toml"));
     let mut folders = vec![root.join("src")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
