@@ -16,7 +16,7 @@ fn environment(container: &str) -> Vec<String> {
 
 #[test]
 fn the_proxy_is_made_as_the_first_workspace_needs_it() {
-    let place = Place::new("").without("COSMOS_PROXY_PORT");
+    let place = Place::new("").with("COSMOS_PROXY_PORT", "");
     let port = place.port;
     place.write(
         "cosmos.toml",

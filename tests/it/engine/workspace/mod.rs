@@ -10,6 +10,7 @@ mod checkouts;
 mod faults;
 mod heal;
 mod noop;
+mod shop;
 pub(in crate::engine) mod support;
 mod tap;
 mod up;

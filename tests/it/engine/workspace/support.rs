@@ -34,9 +34,8 @@ pub(in crate::engine) struct Place {
     pub(in crate::engine) port: u16,
     installation: String,
     engine: String,
+    variables: Vec<(String, String)>,
     files: TempDir,
-    /// Variables that are not set though they usually are.
-    unset: Vec<&'static str>,
 }
 
 /// All that a command said.
@@ -64,11 +63,20 @@ impl Place {
             name,
             folder,
             engine,
+            variables: Vec::new(),
             files,
-            unset: Vec::new(),
         };
         place.write("cosmos.toml", config);
         place
+    }
+
+    /// A project with a copy of one of the examples; nothing is up.
+    pub(in crate::engine) fn example(example: &str) -> Self {
+        let place = Self::new("");
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+        copy(&examples.join(example), &place.folder);
+        let name = place.name.clone();
+        place.with("COSMOS_WORKSPACE__NAME", &name)
     }
 
     /// One that is up already.
@@ -84,9 +92,9 @@ impl Place {
         self
     }
 
-    /// The same, without a variable that is usually set.
-    pub(in crate::engine) fn without(mut self, variable: &'static str) -> Self {
-        self.unset.push(variable);
+    /// The same, with a variable in the environment of `cosmos`.
+    pub(in crate::engine) fn with(mut self, variable: &str, value: &str) -> Self {
+        self.variables.push((variable.to_owned(), value.to_owned()));
         self
     }
 
@@ -152,12 +160,10 @@ impl Place {
             .env("DOCKER_HOST", &self.engine)
             .env("COSMOS_INSTALLATION", &self.installation)
             .env("COSMOS_PROXY_PORT", self.port.to_string())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        for variable in &self.unset {
-            command.env_remove(variable);
-        }
         command
     }
 
@@ -223,6 +229,23 @@ impl Place {
         get(self.port, host, path)
     }
 
+    /// POSTs a body to a path of a service through the proxy.
+    pub(in crate::engine) fn post(
+        &self,
+        service: &str,
+        path: &str,
+        body: &str,
+    ) -> Result<Answer, String> {
+        let host = format!("{service}.{}.localhost:{}", self.name, self.port);
+        let length = body.len();
+        ask(
+            self.port,
+            &format!(
+                "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            ),
+        )
+    }
+
     /// What `status --json` says of a service.
     pub(in crate::engine) fn service(&self, service: &str) -> Value {
         let status = self.cosmos(&["status", "--json"]).succeeded().json();
@@ -241,6 +264,7 @@ impl Drop for Place {
             eprintln!("the proxy said:\n{}", logs.stdout + &logs.stderr);
         }
         let ours = format!("label=dev.cosmos.installation={}", self.installation);
+        let built = format!("reference={}-*", self.name);
         // First, or it heals what goes.
         let _ = output("docker", &["rm", "-f", "-v", &self.proxy()]);
         for (list, remove) in [
@@ -252,6 +276,10 @@ impl Drop for Place {
             (
                 vec!["volume", "ls", "-q", "--filter", &ours],
                 vec!["volume", "rm"],
+            ),
+            (
+                vec!["image", "ls", "-q", "--filter", &built],
+                vec!["image", "rm", "-f"],
             ),
         ] {
             let found = output("docker", &list).stdout;
@@ -360,6 +388,19 @@ impl Drop for Running {
     }
 }
 
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
 fn all_of(source: Option<impl std::io::Read>) -> String {
     let mut text = Vec::new();
     if let Some(mut source) = source {
@@ -439,14 +480,18 @@ pub(in crate::engine) struct Answer {
 
 /// GETs a path of a host from whatever listens on a port of the loopback.
 pub(in crate::engine) fn get(port: u16, host: &str, path: &str) -> Result<Answer, String> {
+    ask(
+        port,
+        &format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+    )
+}
+
+/// Sends a request, after which the other side closes.
+fn ask(port: u16, request: &str) -> Result<Answer, String> {
     let told = |error: std::io::Error| error.to_string();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(told)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-    )
-    .map_err(told)?;
+    stream.write_all(request.as_bytes()).map_err(told)?;
     let mut text = Vec::new();
     stream.read_to_end(&mut text).map_err(told)?;
     let text = String::from_utf8_lossy(&text);

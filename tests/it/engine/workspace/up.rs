@@ -48,17 +48,6 @@ fn an_image_is_built_from_its_context_and_built_again_when_that_changes() {
     place.write("page/text", "second\n");
     let _ = place.cosmos(&["up"]).succeeded();
     assert_eq!(read(), "second\nargs");
-    for tag in docker(&[
-        "image",
-        "ls",
-        "--format",
-        "{{.Repository}}:{{.Tag}}",
-        &format!("{}-page", place.name),
-    ])
-    .lines()
-    {
-        docker(&["image", "rm", "-f", tag]);
-    }
 }
 
 #[test]
