@@ -108,6 +108,8 @@ pub(super) enum Verb {
     Release(OrderArgs),
     /// Build the images that the config builds
     Build(Build),
+    /// Write a cosmos.toml to begin with
+    Init(Init),
     /// Check the config, without an engine
     #[command(after_help = "Examples:\n  cosmos check\n  cosmos check -f other.toml")]
     Check(Check),
@@ -336,6 +338,20 @@ pub(super) struct Prune {
     /// Do not ask
     #[arg(short, long)]
     pub(super) yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  cosmos init\n  cosmos init --name shop")]
+pub(super) struct Init {
+    /// The workspace's name; else it is the folder's
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// Where to write it, instead of cosmos.toml
+    #[arg(short = 'f', long = "file", id = "init_file", value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// Only show it
+    #[arg(long)]
+    pub(super) print: bool,
 }
 
 #[derive(Debug, Args)]

@@ -110,8 +110,11 @@ fn sources(global: &Global, project: &Project, secrets: SecretReading) -> Result
         None => {
             let here = env::current_dir()?;
             config::find(&here).ok_or_else(|| {
-                Failure::usage(format!("no cosmos.toml in {} or in any folder above it", here.display()))
-                    .hinted("write one (`cosmos.toml.example` shows all there is), or name it: `cosmos -f FILE ..`")
+                Failure::usage(format!(
+                    "no cosmos.toml in {} or in any folder above it",
+                    here.display()
+                ))
+                .hinted("write one with `cosmos init`, or name it: `cosmos -f FILE ..`")
             })?
         }
     };

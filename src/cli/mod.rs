@@ -14,6 +14,7 @@ mod context;
 mod down;
 mod error;
 mod exec;
+mod init;
 mod logs;
 mod orders;
 mod plan;
@@ -70,6 +71,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Restart(args) => orders::restart(global, args).await,
         Verb::Release(args) => orders::release(global, args).await,
         Verb::Build(args) => build::run(global, args).await,
+        Verb::Init(args) => init::run(&global, &args),
         Verb::Check(args) => context::check(&global, &args),
         Verb::Config(args) => context::show(&global, &args),
         Verb::Prune(args) => prune::run(global, args).await,

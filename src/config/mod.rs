@@ -211,7 +211,7 @@ fn read_layers(
             Ok(Some(source)) => layers.push(Layer::parse(kind, source, rank, problems)),
             Ok(None) if is_needed => {
                 let mut problem = Diagnostic::error(format!("there is no `{}`", path.display()));
-                problem.help("write one, or name another: `-f FILE`");
+                problem.help("write one with `cosmos init`, or name another: `-f FILE`");
                 problems.push(problem);
             }
             Ok(None) => {}

@@ -456,7 +456,7 @@ fn a_missing_file_says_how_to_make_one() {
     insta::assert_snapshot!(load(&sources).unwrap_err(), @"
     error: there is no `nowhere/cosmos.toml`
      |
-     = help: write one, or name another: `-f FILE`
+     = help: write one with `cosmos init`, or name another: `-f FILE`
     ");
 }
 
