@@ -53,6 +53,7 @@
 //! | `bollard` | `docker` |
 //! | `rusqlite` | `store` |
 //! | `figment` | `config` |
+//! | `saphyr_parser` | `config` |
 //! | `clap` | `cli` |
 //! | `axum` | `api`, `server` |
 //! | `tokio` | `traffic`, `reconcile`, `store`, `docker`, `api`, `server`, `cli` |

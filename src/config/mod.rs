@@ -8,6 +8,7 @@
 //! Start reading at [`load`], then [`mod@schema`] for what can be written and
 //! `resolve/` for what it means.
 
+pub mod compose;
 mod context;
 mod danger;
 mod decode;
