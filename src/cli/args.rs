@@ -1,6 +1,6 @@
 //! What can be typed: parsing only. Each verb's file gives it its meaning.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -341,18 +341,29 @@ pub(super) struct Prune {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  cosmos init\n  cosmos init --name shop")]
+#[command(
+    after_help = "Examples:\n  cosmos init\n  cosmos init --name shop\n  cosmos init --from compose.yaml    convert a Compose file, and list what cannot be\n  cosmos init --from --print         only show it"
+)]
 pub(super) struct Init {
+    /// Convert this Compose file; without FILE, the one in this folder
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = FIND)]
+    pub(super) from: Option<OsString>,
     /// The workspace's name; else it is the folder's
     #[arg(long, value_name = "NAME")]
     pub(super) name: Option<String>,
-    /// Where to write it, instead of cosmos.toml
+    /// Where to write it, instead of cosmos.toml; `-` is the output
     #[arg(short = 'f', long = "file", id = "init_file", value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
     /// Only show it
     #[arg(long)]
     pub(super) print: bool,
+    /// Say what was done as JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
+
+/// `--from` alone: no file is called that.
+pub(super) const FIND: &str = "/";
 
 #[derive(Debug, Args)]
 pub(super) struct Check {

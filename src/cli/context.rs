@@ -9,7 +9,7 @@ use super::{
     ui::{out, outln, sayln},
 };
 use crate::{
-    config::{self, EngineName, Loaded, SecretReading, Sources},
+    config::{self, Diagnostics, EngineName, Loaded, SecretReading, Sources},
     workspace::Installation,
 };
 
@@ -89,13 +89,16 @@ fn read(global: &Global, project: &Project, secrets: SecretReading) -> Result<Lo
     match config::load(&sources) {
         Ok(loaded) => Ok(loaded),
         Err(diagnostics) => {
-            sayln!(
-                "{}",
-                diagnostics.render(colour(), super::terminal_width().unwrap_or(100))
-            );
+            show_problems(&diagnostics);
             Err(Failure::shown(Kind::Usage))
         }
     }
+}
+
+/// Draws what is wrong with a file, each at its line.
+pub(super) fn show_problems(problems: &Diagnostics) {
+    let width = super::terminal_width().unwrap_or(100);
+    sayln!("{}", problems.render(colour(), width));
 }
 
 /// The workspace of the folder we are in, if there is one and its config is valid.

@@ -1,10 +1,11 @@
-//! `cosmos init`: a `cosmos.toml` to begin with.
+//! `cosmos init`: a `cosmos.toml` to begin with, or one made of a Compose file.
 //!
-//! A file that is there is never written over. Nothing here needs an engine or
+//! What of a Compose file could not be carried over is listed, by line. A file that is there is never written over. Nothing here needs an engine or
 //! the proxy.
 
 use std::{
     env,
+    ffi::OsStr,
     fs::File,
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -12,12 +13,16 @@ use std::{
 };
 
 use super::{
-    args::{Global, Init},
-    error::Failure,
-    ui::{out, outln},
+    args::{FIND, Global, Init},
+    context::show_problems,
+    error::{Failure, Kind},
+    ui::{out, outln, plural, printable, say},
 };
 use crate::{
-    config::FILE_NAME,
+    config::{
+        FILE_NAME,
+        compose::{self, Outcome, Remark},
+    },
     workspace::{WorkspaceName, name::label_from},
 };
 
@@ -58,22 +63,182 @@ const COMPOSE_FILES: [&str; 4] = [
 pub(super) fn run(global: &Global, args: &Init) -> Result<ExitCode, Failure> {
     let target = Target::of(global, args)?;
     let name = workspace_name(args.name.as_deref(), &target)?;
-    let text = beginning(name.as_ref());
-    target.write(&text)?;
-    if global.quiet || args.print {
-        return Ok(ExitCode::SUCCESS);
+    let written = match &args.from {
+        None => Written::new(name.as_ref()),
+        Some(from) => Written::from_compose(&compose_file(from)?, &target, name.as_ref())?,
+    };
+    if !(args.json && matches!(target, Target::Output)) {
+        target.write(&written.toml)?;
     }
-    outln!(
-        "Wrote {}: one service, and the lines for more",
-        target.shown()
-    );
-    if let Some(compose) = COMPOSE_FILES.iter().find(|file| Path::new(file).is_file()) {
-        outln!(
-            "There is a {compose}, too: `cosmos init --from {compose} --print` shows what it would be here"
-        );
+    if args.json {
+        outln!("{}", written.as_json(&target));
+    } else if !global.quiet {
+        written.report(&target);
     }
-    outln!("Next: `cosmos check`, then `cosmos up`");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The Compose file that was named, or the one in this folder.
+fn compose_file(from: &OsStr) -> Result<PathBuf, Failure> {
+    if from != FIND {
+        return Ok(PathBuf::from(from));
+    }
+    compose_file_here().map(PathBuf::from).ok_or_else(|| {
+        let names = COMPOSE_FILES.join(", ");
+        Failure::usage(format!("none of {names} is in this folder"))
+            .hinted("name the Compose file: `cosmos init --from FILE`")
+    })
+}
+
+fn compose_file_here() -> Option<&'static str> {
+    COMPOSE_FILES
+        .into_iter()
+        .find(|file| Path::new(file).is_file())
+}
+
+/// A config, and what is to be said of it.
+struct Written {
+    toml: String,
+    /// The Compose file it was made of.
+    from: Option<PathBuf>,
+    services: Vec<String>,
+    commands: Vec<String>,
+    remarks: Vec<Remark>,
+    further_remarks: usize,
+}
+
+impl Written {
+    fn new(name: Option<&WorkspaceName>) -> Self {
+        Self {
+            toml: beginning(name),
+            from: None,
+            services: vec!["web".to_owned()],
+            commands: Vec::new(),
+            remarks: Vec::new(),
+            further_remarks: 0,
+        }
+    }
+
+    fn from_compose(
+        file: &Path,
+        target: &Target,
+        name: Option<&WorkspaceName>,
+    ) -> Result<Self, Failure> {
+        let name = name.map(WorkspaceName::as_str);
+        let conversion = compose::convert(file, &target.folder()?, name).map_err(|problems| {
+            show_problems(&problems);
+            Failure::shown(Kind::Usage)
+        })?;
+        Ok(Self {
+            toml: conversion.toml,
+            from: Some(file.to_owned()),
+            services: conversion.services,
+            commands: conversion.commands,
+            remarks: conversion.remarks,
+            further_remarks: conversion.further_remarks,
+        })
+    }
+
+    fn as_json(&self, target: &Target) -> serde_json::Value {
+        let (file, toml) = match target {
+            Target::File(file) => (Some(file.display().to_string()), None),
+            Target::Output => (None, Some(&self.toml)),
+        };
+        serde_json::json!({
+            "schema": 1,
+            "file": file,
+            "toml": toml,
+            "services": self.services,
+            "commands": self.commands,
+            "remarks": self.remarks,
+            "further_remarks": self.further_remarks,
+        })
+    }
+
+    /// Says what was written. Beside the config itself, if that is the output.
+    fn report(&self, target: &Target) {
+        let text = self.summary(target);
+        match target {
+            Target::Output if self.from.is_none() => {}
+            Target::Output => say!("{text}"),
+            Target::File(_) => out!("{text}"),
+        }
+    }
+
+    fn summary(&self, target: &Target) -> String {
+        let count =
+            |names: &[String], word| plural(names.len().try_into().unwrap_or(u32::MAX), word);
+        let services = count(&self.services, "service");
+        let commands = match self.commands.as_slice() {
+            [] => String::new(),
+            commands => format!(" and {}", count(commands, "command")),
+        };
+        let mut text = String::new();
+        if let Target::File(file) = target {
+            let from = match &self.from {
+                Some(from) => format!(", from {}", from.display()),
+                None => ", and lines for more".to_owned(),
+            };
+            text = format!("Wrote {}: {services}{commands}{from}\n", file.display());
+        }
+        for (outcome, title) in [
+            (Outcome::LeftOut, "Left out"),
+            (Outcome::Changed, "Not quite the same"),
+            (Outcome::ToDo, "To do"),
+        ] {
+            let remarks: Vec<_> = self
+                .remarks
+                .iter()
+                .filter(|remark| remark.outcome == outcome)
+                .collect();
+            if !remarks.is_empty() {
+                text += &format!("\n{title} ({}):\n", remarks.len());
+            }
+            for remark in remarks {
+                text += &shown(remark);
+            }
+        }
+        if self.further_remarks > 0 {
+            text += &format!("\n.. and {} more\n", self.further_remarks);
+        }
+        if !self.remarks.is_empty() {
+            text.push('\n');
+        }
+        if self.from.is_none()
+            && let Some(compose) = compose_file_here()
+        {
+            text += &format!(
+                "There is a {compose}, too: `cosmos init --from {compose} --print` shows what it would be here\n"
+            );
+        }
+        if let Target::File(file) = target {
+            let named = match file.as_os_str() == FILE_NAME {
+                true => String::new(),
+                false => format!(" -f {}", file.display()),
+            };
+            text += &format!("Next: `cosmos check{named}`, then `cosmos up{named}`\n");
+        }
+        text
+    }
+}
+
+fn shown(remark: &Remark) -> String {
+    let Remark {
+        file,
+        line,
+        column,
+        key,
+        why,
+        instead,
+        ..
+    } = remark;
+    let [place, why, instead] = [
+        format!("{file}:{line}:{column}  {key}"),
+        why.clone(),
+        instead.clone(),
+    ]
+    .map(|text| printable(&text));
+    format!("  {place}\n      {why}\n      -> {instead}\n")
 }
 
 fn beginning(name: Option<&WorkspaceName>) -> String {
@@ -119,7 +284,7 @@ enum Target {
 impl Target {
     fn of(global: &Global, args: &Init) -> Result<Self, Failure> {
         let file = args.file.as_ref().or(global.file.as_ref());
-        if args.print {
+        if args.print || file.is_some_and(|file| file.as_os_str() == "-") {
             return Ok(Self::Output);
         }
         let file = file.map_or_else(|| PathBuf::from(FILE_NAME), Clone::clone);
@@ -127,13 +292,6 @@ impl Target {
         match file.symlink_metadata() {
             Ok(_) => Err(already_there(&file)),
             Err(_) => Ok(Self::File(file)),
-        }
-    }
-
-    fn shown(&self) -> String {
-        match self {
-            Self::Output => "the output".to_owned(),
-            Self::File(file) => file.display().to_string(),
         }
     }
 
