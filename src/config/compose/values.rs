@@ -145,6 +145,16 @@ impl Project<'_> {
             Value::Map(map) => {
                 for entry in map.iter() {
                     let key = format!("{key}.{}", entry.key);
+                    if let Value::Plain(text) = &entry.node.value
+                        && may_be_written_otherwise(text)
+                    {
+                        self.remarks.changed(
+                            entry.place,
+                            &key,
+                            format!("Compose reads `{text}` as a number, and writes it its own way; here it is as it stands"),
+                            "put it into quotes there: then it is the same in both",
+                        );
+                    }
                     let value = match entry.node.value {
                         Value::Null => None,
                         _ => match self.text(&key, &entry.node) {
@@ -237,6 +247,23 @@ impl Project<'_> {
     }
 }
 
+/// Whether a text is a number that is not in its shortest form: `1.20`, `0x1F`, `007`.
+fn may_be_written_otherwise(text: &str) -> bool {
+    let digits = text.trim_start_matches(['-', '+']);
+    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
+        return false;
+    }
+    let is_based = ["0x", "0o", "0b"]
+        .iter()
+        .any(|base| digits.starts_with(base));
+    let is_octal = digits.len() > 1 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_octal = is_octal && digits.starts_with('0');
+    let is_long = text
+        .parse::<f64>()
+        .is_ok_and(|number| number.to_string() != text && digits.contains(['.', 'e', 'E']));
+    is_based || is_octal || is_long
+}
+
 /// A name and what is said of it.
 pub(super) struct Pair {
     /// The name.
@@ -245,4 +272,21 @@ pub(super) struct Pair {
     pub(super) value: Option<String>,
     /// Where it stands.
     pub(super) place: Place,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_in_its_shortest_form_is_the_same_in_both() {
+        for same in [
+            "5", "-1", "1.5", "0", "0.25", "16.8", "1.2.3", "10.0.0.1", "5s", "no", "",
+        ] {
+            assert!(!may_be_written_otherwise(same), "{same}");
+        }
+        for other in ["1.20", "1.0", "0x1F", "0o17", "007", "1e3", "+1.50"] {
+            assert!(may_be_written_otherwise(other), "{other}");
+        }
+    }
 }

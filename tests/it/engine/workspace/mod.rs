@@ -7,6 +7,7 @@
 
 mod changes;
 mod checkouts;
+mod compose;
 mod faults;
 mod heal;
 mod noop;
