@@ -13,6 +13,7 @@ mod context;
 mod danger;
 mod decode;
 mod diagnostics;
+mod dockerfile;
 mod dotenv;
 pub mod forms;
 mod glob;
@@ -39,6 +40,7 @@ use crate::workspace::{Installation, Origin, Origins, SecretName, Workspace};
 pub use context::{ContextError, ContextFile, ContextKind, build_digest, context_files};
 pub use danger::Danger;
 pub use diagnostics::{Diagnostic, Diagnostics, Location, Related, Severity, Source};
+pub use dockerfile::Dockerfile;
 pub use layers::LayerKind;
 pub use schema::{EngineName, schema};
 
