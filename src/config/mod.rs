@@ -17,6 +17,7 @@ mod dockerfile;
 mod dotenv;
 pub mod forms;
 mod glob;
+mod ignore;
 mod interpolate;
 mod layers;
 mod report;
@@ -37,8 +38,10 @@ use std::{
 
 use crate::workspace::{Installation, Origin, Origins, SecretName, Workspace};
 
-pub use context::{ContextError, ContextFile, ContextKind, build_digest, context_files};
 pub use danger::Danger;
+pub use context::{
+    BuildDigest, ContextError, ContextFile, ContextKind, build_digest, context_files, open_file,
+};
 pub use diagnostics::{Diagnostic, Diagnostics, Location, Related, Severity, Source};
 pub use dockerfile::Dockerfile;
 pub use layers::LayerKind;

@@ -5,9 +5,10 @@ use std::fs;
 use super::{Resolver, placeholder};
 use crate::{
     config::{
-        context::build_digest,
+        context::{ContextError, build_digest},
         decode::join,
         diagnostics::nearest,
+        plain,
         schema::{BuildTable, ImageTable},
     },
     workspace::{Build, Image, ImageName, ImageRef, PullPolicy},
@@ -119,27 +120,8 @@ impl Resolver<'_, '_> {
         };
         let digest = match build_digest(&folder, dockerfile, table.target.as_deref(), args()) {
             Ok(digest) => digest,
-            Err(error @ super::super::ContextError::NoDockerfile { .. }) => {
-                let _ = error;
-                self.report
-                    .error(
-                        &format!("{path}.dockerfile"),
-                        format!("the image `{name}` has no `{dockerfile}` in `{context}`"),
-                    )
-                    .help("create it, or name another: dockerfile = \"..\"");
-                return None;
-            }
-            Err(super::super::ContextError::Read { path: file, source }) => {
-                self.report
-                    .error(
-                        &context_path,
-                        format!(
-                            "cannot read `{}` for the image `{name}`: {}",
-                            self.short(&file),
-                            super::super::plain(&source)
-                        ),
-                    )
-                    .help("mend its permissions, or leave it out in .dockerignore");
+            Err(error) => {
+                self.context_error(name, &path, (context, dockerfile), &error);
                 return None;
             }
         };
@@ -155,6 +137,56 @@ impl Resolver<'_, '_> {
                     .collect(),
             },
         })
+    }
+
+    /// What keeps an image's context from being sent, at the key that leads there.
+    fn context_error(
+        &mut self,
+        name: &str,
+        path: &str,
+        (context, dockerfile): (&str, &str),
+        error: &ContextError,
+    ) {
+        let context_path = format!("{path}.context");
+        let (key, message, help) = match error {
+            ContextError::NoDockerfile { .. } => (
+                format!("{path}.dockerfile"),
+                format!("the image `{name}` has no `{dockerfile}` in `{context}`"),
+                "create it, or name another: dockerfile = \"..\"",
+            ),
+            ContextError::Read { path: file, source } => (
+                context_path,
+                format!(
+                    "cannot read `{}` for the image `{name}`: {}",
+                    self.short(file),
+                    plain(source)
+                ),
+                "mend its permissions, or leave it out in .dockerignore",
+            ),
+            ContextError::LeadsOut { path: link, target } => (
+                context_path,
+                format!(
+                    "`{}` is a link out of the context of the image `{name}`, to `{}`",
+                    link.display(),
+                    target.display()
+                ),
+                "copy what it leads to, leave it out in .dockerignore, or make it in the Dockerfile: RUN ln -s ..",
+            ),
+            ContextError::Special { path: file, what } => (
+                context_path,
+                format!(
+                    "`{}` in the context of the image `{name}` is a {what}",
+                    file.display()
+                ),
+                "leave it out in .dockerignore",
+            ),
+            ContextError::Pattern { .. } => (
+                context_path,
+                format!("the context of the image `{name}`: {error}"),
+                "a `[` needs its `]`, a `\\` the letter that it is before, a `!` its pattern",
+            ),
+        };
+        self.report.error(&key, message).help(help);
     }
 
     /// Checks images that nothing uses: their problems are problems, too.
