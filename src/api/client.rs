@@ -5,6 +5,7 @@
 
 use std::{io, net::SocketAddr};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, stream};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
@@ -17,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::TcpStream;
 
-use super::wire::{ErrorBody, Event, PREFIX, Problem};
+use super::wire::{BUILD_HEADER, ErrorBody, Event, ImageBuild, PREFIX, Problem};
 use crate::reconcile::engine::LogChunk;
 
 /// A server that answers, and what it wants to see first.
@@ -116,17 +117,22 @@ impl Client {
         Ok(self.event_lines(response))
     }
 
-    /// Sends a body as it comes and follows the events that answer.
+    /// Sends the context of a build as it comes and follows the events that answer.
     ///
     /// # Errors
     /// If it cannot be reached or says no.
-    pub async fn upload<C: Stream<Item = io::Result<Bytes>> + Send + 'static>(
+    pub async fn build<C: Stream<Item = io::Result<Bytes>> + Send + 'static>(
         &self,
-        path: &str,
-        chunks: C,
+        build: &ImageBuild,
+        context: C,
     ) -> Result<impl Stream<Item = Result<Event, ClientError>> + use<C>, ClientError> {
-        let body = StreamBody::new(chunks.map(|chunk| chunk.map(Frame::data))).boxed_unsync();
-        let response = self.send(Method::PUT, path, body).await?;
+        let body = StreamBody::new(context.map(|chunk| chunk.map(Frame::data))).boxed_unsync();
+        // Our types have string keys only, which is all that can fail here.
+        let build = STANDARD.encode(serde_json::to_vec(build).unwrap_or_default());
+        let header = (BUILD_HEADER, build.as_str());
+        let response = self
+            .send_with(Method::PUT, "/images", Some(header), body)
+            .await?;
         Ok(self.event_lines(response))
     }
 
@@ -148,6 +154,16 @@ impl Client {
         path: &str,
         body: RequestBody,
     ) -> Result<Response<Incoming>, ClientError> {
+        self.send_with(method, path, None, body).await
+    }
+
+    async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        header: Option<(&str, &str)>,
+        body: RequestBody,
+    ) -> Result<Response<Incoming>, ClientError> {
         let unreachable =
             |source: Box<dyn std::error::Error + Send + Sync>| ClientError::Unreachable {
                 address: self.address,
@@ -164,7 +180,11 @@ impl Client {
             .await
             .map_err(|error| unreachable(error.into()))?;
         tokio::spawn(connection);
-        let request = Request::builder()
+        let mut request = Request::builder();
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        let request = request
             .method(method)
             .uri(format!("{PREFIX}{path}"))
             .header(header::HOST, format!("localhost:{}", self.address.port()))

@@ -16,7 +16,7 @@ pub use crate::{
             CommandStatus, ContainerStatus, Found, RunCommand, ServiceState, ServiceStatus, Status,
             Wish,
         },
-        engine::{ImageBuild, LogOptions, Progress},
+        engine::{BuildState, BuildStep, Builder, ImageBuild, LogOptions, Progress, StepPlace},
         event::{Event, Outcome, Problem},
     },
     workspace::{Mount, Override, PortPublish, Readiness, SecretName, Workspace},
@@ -27,6 +27,13 @@ pub const PREFIX: &str = "/_cosmos/v1";
 
 /// The version of this API. Raised with the prefix.
 pub const API_VERSION: u32 = 1;
+
+/// The header of `PUT /images` that says what the tar in the body is built into:
+/// an [`ImageBuild`] as JSON, in base64.
+pub const BUILD_HEADER: &str = "x-cosmos-build";
+
+/// The code of a build that BuildKit was wanted for and that the engine has none for.
+pub const NO_BUILDKIT: &str = "no_buildkit";
 
 /// `GET /version`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -315,7 +315,7 @@ pub(super) struct OrderArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cosmos build\n  cosmos build api         only the image `api`"
+    after_help = "Examples:\n  cosmos build\n  cosmos build api         only the image `api`\n  cosmos build --no-cache --pull"
 )]
 pub(super) struct Build {
     /// Only these images
@@ -325,6 +325,12 @@ pub(super) struct Build {
     pub(super) project: Project,
     #[command(flatten)]
     pub(super) trust: Trust,
+    /// Do every step again, whatever an earlier build left
+    #[arg(long)]
+    pub(super) no_cache: bool,
+    /// Fetch the images that they begin with again, even where they are there
+    #[arg(long)]
+    pub(super) pull: bool,
 }
 
 #[derive(Debug, Args)]

@@ -38,6 +38,8 @@ pub(super) struct Failure {
     unrun: Option<u8>,
     message: String,
     causes: Vec<String>,
+    /// The line of a file that it is about: `api/Dockerfile:7`.
+    place: Option<Box<str>>,
     hint: Option<String>,
     output: Vec<String>,
     /// Was shown already, in a better form.
@@ -51,6 +53,7 @@ impl Failure {
             unrun: None,
             message: message.into(),
             causes: Vec::new(),
+            place: None,
             hint: None,
             output: Vec::new(),
             shown: false,
@@ -85,6 +88,12 @@ impl Failure {
         if let Some(code) = self.unrun {
             self.kind = Kind::Unrun(code);
         }
+        self
+    }
+
+    #[must_use]
+    pub(super) fn placed(mut self, place: Option<String>) -> Self {
+        self.place = place.map(String::into_boxed_str);
         self
     }
 
@@ -155,6 +164,9 @@ impl fmt::Display for Failure {
         )?;
         for cause in &self.causes {
             writeln!(f, "  because: {}", printable_lines(cause))?;
+        }
+        if let Some(place) = &self.place {
+            writeln!(f, "  {cyan}-->{cyan:#} {}", printable(place))?;
         }
         for line in &self.output {
             writeln!(f, "  | {}", printable(line))?;

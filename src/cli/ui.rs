@@ -1,11 +1,12 @@
 //! How things look: events folded into progress, plans as trees, tables.
 
+mod build;
 mod plan;
 mod screen;
 mod table;
 
 pub(super) use plan::show_plan;
-pub(super) use screen::{Screen, follow};
+pub(super) use screen::{Screen, follow, follow_to_end};
 pub(super) use table::table;
 
 use std::{fmt, io, process, time::Duration};

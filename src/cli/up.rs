@@ -30,10 +30,10 @@ pub(super) async fn run(global: Global, args: Up) -> Result<ExitCode, Failure> {
     let loaded = context::load_trusted(&global, &args.project, args.trust.given)?;
     let client = bootstrap::client_for(&global, &loaded.workspace).await?;
     if args.build {
-        let images: Vec<_> = build::built_images(&loaded.workspace)
-            .map(|(tag, _)| tag.to_string())
+        let images: Vec<_> = build::built_images(&loaded)
+            .map(|image| image.tag.to_string())
             .collect();
-        build::build(&global, &client, &loaded.workspace, &images).await?;
+        build::build(&global, &client, &loaded, &images).await?;
     }
     let wish = wish(&loaded, &args);
     let outcome = apply(&global, &client, &loaded, &wish).await?;
@@ -106,7 +106,7 @@ async fn order_and_build(
     let path = format!("/workspaces/{}", encoded(&loaded.workspace.identity.key()));
     let mut last = order(screen, client, &path, loaded, wish).await?;
     if let Some(Event::BuildNeeded { images }) = &last {
-        build::build(global, client, &loaded.workspace, images).await?;
+        build::build(global, client, loaded, images).await?;
         last = order(screen, client, &path, loaded, wish).await?;
     }
     Ok(last)

@@ -36,12 +36,12 @@ use std::{
     sync::Arc,
 };
 
-use crate::workspace::{Installation, Origin, Origins, SecretName, Workspace};
+use crate::workspace::{Image, Installation, Origin, Origins, SecretName, Workspace};
 
-pub use danger::Danger;
 pub use context::{
     BuildDigest, ContextError, ContextFile, ContextKind, build_digest, context_files, open_file,
 };
+pub use danger::Danger;
 pub use diagnostics::{Diagnostic, Diagnostics, Location, Related, Severity, Source};
 pub use dockerfile::Dockerfile;
 pub use layers::LayerKind;
@@ -110,6 +110,8 @@ pub struct Loaded {
     pub secrets: BTreeMap<SecretName, Vec<u8>>,
     /// What reaches the host, in the order of the file.
     pub dangers: Vec<Danger>,
+    /// The images that have a name of their own, whether or not something uses them.
+    pub images: indexmap::IndexMap<String, Image>,
     /// What it means, but was probably not meant.
     pub warnings: Diagnostics,
     /// The files it was read from: layers, env files, config files, secrets.
@@ -196,6 +198,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
         engine: config.workspace.engine,
         secrets: resolved.secrets,
         dangers: danger::placed(resolved.dangers, &document),
+        images: resolved.images,
         warnings: diagnostics,
         files,
         document,

@@ -25,8 +25,14 @@ use std::{
 
 use bollard::{BollardRequest, ClientVersion, Docker};
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use http_body_util::BodyExt as _;
-use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming, header, rt};
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri,
+    body::Incoming,
+    header::{self, HeaderValue},
+    rt,
+};
 use hyper_util::{
     client::legacy::{
         self,
@@ -123,9 +129,18 @@ impl Client {
     }
 
     async fn negotiate(&self) -> Result<(), EngineError> {
+        let (_, minor) = self.ping().await?;
+        self.minor.store(minor.min(NEWEST_MINOR), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What the engine says of itself in headers, and the newest minor version it speaks.
+    pub(super) async fn ping(&self) -> Result<(HeaderMap, u32), EngineError> {
         let response = within("ping", LOOK, self.send(Method::GET, "/_ping", None)).await?;
-        let version = response
-            .headers()
+        let headers = response.headers().clone();
+        // Read to its end, so that the connection can be used again.
+        self.bytes(response).await?;
+        let minor = headers
             .get("api-version")
             .and_then(|value| value.to_str().ok())
             .and_then(|version| version.strip_prefix("1."))
@@ -134,9 +149,7 @@ impl Client {
                 endpoint: self.endpoint.to_string(),
                 cause: "what answers there is no container engine".to_owned(),
             })?;
-        self.minor
-            .store(version.min(NEWEST_MINOR), Ordering::Relaxed);
-        Ok(())
+        Ok((headers, minor))
     }
 
     /// Where it is.
@@ -201,6 +214,28 @@ impl Client {
         Ok(self.send(Method::GET, &path.0, None).await?.into_body())
     }
 
+    /// Sends a tar as it comes, and opens the answer, which goes on.
+    pub(super) async fn upload(
+        &self,
+        path: &Path,
+        headers: [(&'static str, String); 1],
+        tar: BoxStream<'static, io::Result<Bytes>>,
+    ) -> Result<Incoming, EngineError> {
+        let mut request = self.request(Method::POST, &path.0, bollard::body_try_stream(tar))?;
+        request.headers_mut().insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/x-tar"),
+        );
+        for (name, value) in headers {
+            let mut value =
+                HeaderValue::try_from(value).map_err(|error| refused(0, error.to_string()))?;
+            // Logins: no log of headers may show them.
+            value.set_sensitive(true);
+            request.headers_mut().insert(name, value);
+        }
+        Ok(self.answer(request).await?.into_body())
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -208,17 +243,31 @@ impl Client {
         json: Option<Bytes>,
     ) -> Result<Response<Incoming>, EngineError> {
         let has_body = json.is_some();
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", authority(&self.endpoint)))
-            .body(bollard::body_full(json.unwrap_or_default()))
-            .map_err(|error| refused(0, error.to_string()))?;
+        let body = bollard::body_full(json.unwrap_or_default());
+        let mut request = self.request(method, path, body)?;
         if has_body {
             request.headers_mut().insert(
                 header::CONTENT_TYPE,
-                header::HeaderValue::from_static("application/json"),
+                HeaderValue::from_static("application/json"),
             );
         }
+        self.answer(request).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+    ) -> Result<Request<Body>, EngineError> {
+        Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", authority(&self.endpoint)))
+            .body(body)
+            .map_err(|error| refused(0, error.to_string()))
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Result<Response<Incoming>, EngineError> {
         let request = versioned(request, self.minor.load(Ordering::Relaxed));
         let response = self
             .pool

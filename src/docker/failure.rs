@@ -41,6 +41,24 @@ pub(super) fn is_paused(error: &EngineError) -> bool {
     }
 }
 
+/// Whether a registry said that it wants a login, or another one.
+pub(super) fn is_login_needed(message: &str) -> bool {
+    let message = message.to_lowercase();
+    // Of what is nowhere, some say that one may not see it: then nobody knows which it is.
+    let may_be_absent = ["does not exist", "not found"]
+        .iter()
+        .any(|phrase| message.contains(phrase));
+    !may_be_absent
+        && [
+            "no basic auth credentials",
+            "unauthorized",
+            "authentication required",
+            "incorrect username or password",
+        ]
+        .iter()
+        .any(|phrase| message.contains(phrase))
+}
+
 /// Whether a registry said that it has no such image, or none that we may see.
 pub(super) fn is_image_absent(message: &str) -> bool {
     let message = message.to_lowercase();
@@ -50,8 +68,6 @@ pub(super) fn is_image_absent(message: &str) -> bool {
         "manifest unknown",
         "pull access denied",
         "does not exist",
-        "unauthorized",
-        "no basic auth credentials",
         "denied",
         "image not known",
         "no matching manifest",

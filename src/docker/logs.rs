@@ -1,11 +1,10 @@
 //! What containers and builds say.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use bollard::{
     container::LogOutput,
     exec::{CreateExecOptions, StartExecResults},
-    query_parameters::BuildImageOptionsBuilder,
 };
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::{
@@ -25,9 +24,6 @@ use super::{
 use crate::reconcile::engine::{
     Console, EngineError, ImageBuild, LogChunk, LogOptions, Login, Progress,
 };
-
-/// As many lines of a failed build as a person reads.
-const LAST_LINES: usize = 30;
 
 /// The head of a frame: which stream, three zeros, and a length.
 const FRAME_HEAD: usize = 8;
@@ -214,88 +210,6 @@ impl DockerEngine {
         }
         Ok((code, chunks.into()))
     }
-
-    async fn build_image(
-        &self,
-        build: ImageBuild,
-        context: BoxStream<'static, Result<Bytes, std::io::Error>>,
-        progress: &(dyn Fn(Progress) + Send + Sync),
-    ) -> Result<(), EngineError> {
-        let args: HashMap<String, String> = build.args.into_iter().collect();
-        let mut options = BuildImageOptionsBuilder::new()
-            .dockerfile(&build.dockerfile)
-            .t(&build.tag)
-            .rm(true)
-            .forcerm(true)
-            .buildargs(&args);
-        if let Some(target) = &build.target {
-            options = options.target(target);
-        }
-        let mut said = Said::default();
-        let mut stream = self.client().docker().build_image(
-            options.build(),
-            Some(self.all_credentials()),
-            Some(bollard::body_try_stream(context)),
-        );
-        while let Some(line) = stream.next().await {
-            let line = line.map_err(|error| match self.client().error(&error) {
-                // A failure of the build arrives in a stream that began with 200.
-                EngineError::Refused { message, .. } => EngineError::Build {
-                    tag: build.tag.clone(),
-                    cause: message,
-                    output: said.last(),
-                },
-                other => other,
-            })?;
-            match (line.stream, line.status) {
-                (Some(text), _) => said.hear(&text, progress),
-                // That of a pull is a line, and has no line's end.
-                (None, Some(status)) => said.hear(&format!("{status}\n"), progress),
-                (None, None) => {}
-            }
-        }
-        said.finish(progress);
-        Ok(())
-    }
-}
-
-/// The output of a build, by lines.
-#[derive(Default)]
-struct Said {
-    begun: String,
-    lines: VecDeque<String>,
-}
-
-impl Said {
-    fn hear(&mut self, text: &str, progress: &(dyn Fn(Progress) + Send + Sync)) {
-        self.begun.push_str(text);
-        while let Some(end) = self.begun.find('\n') {
-            let line: String = self.begun.drain(..=end).collect();
-            self.tell(line.trim_end(), progress);
-        }
-    }
-
-    fn finish(&mut self, progress: &(dyn Fn(Progress) + Send + Sync)) {
-        let line = std::mem::take(&mut self.begun);
-        self.tell(line.trim_end(), progress);
-    }
-
-    fn tell(&mut self, line: &str, progress: &(dyn Fn(Progress) + Send + Sync)) {
-        if line.is_empty() {
-            return;
-        }
-        if self.lines.len() == LAST_LINES {
-            self.lines.pop_front();
-        }
-        self.lines.push_back(line.to_owned());
-        progress(Progress::Line {
-            text: line.to_owned(),
-        });
-    }
-
-    fn last(&self) -> Vec<String> {
-        self.lines.iter().cloned().collect()
-    }
 }
 
 /// The data of a body.
@@ -368,8 +282,6 @@ fn keep_last(chunks: &mut VecDeque<LogChunk>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use super::*;
 
     #[tokio::test]
@@ -391,31 +303,5 @@ mod tests {
                 "in parts of {size}"
             );
         }
-    }
-
-    #[test]
-    fn a_build_speaks_in_lines() {
-        let heard = Mutex::new(Vec::new());
-        let progress = |progress: Progress| {
-            if let Progress::Line { text } = progress {
-                heard.lock().unwrap().push(text);
-            }
-        };
-        let mut said = Said::default();
-        for text in [
-            "Step 1/2 : FROM a",
-            "\n",
-            "one\ntwo\n",
-            ".",
-            ".\r\n",
-            "",
-            "end",
-        ] {
-            said.hear(text, &progress);
-        }
-        said.finish(&progress);
-        let heard = heard.into_inner().unwrap();
-        assert_eq!(heard, ["Step 1/2 : FROM a", "one", "two", "..", "end"]);
-        assert_eq!(said.last(), heard);
     }
 }

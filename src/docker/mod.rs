@@ -9,6 +9,7 @@
 
 pub mod attach;
 pub mod bootstrap;
+mod build;
 mod client;
 pub mod endpoint;
 pub mod engine;

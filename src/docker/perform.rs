@@ -120,7 +120,7 @@ impl DockerEngine {
 
     // -- images
 
-    async fn pull(
+    pub(super) async fn pull(
         &self,
         image: &ImageRef,
         progress: &(dyn Fn(Progress) + Send + Sync),
@@ -132,13 +132,17 @@ impl DockerEngine {
             .tag(&tag)
             .build();
         let credentials = self.credentials(&reference.registry);
+        let had_login = credentials.is_some();
         let mut stream = self
             .client()
             .docker()
             .create_image(Some(options), None, credentials);
         while let Some(line) = stream.next().await {
             // A failure in the middle arrives as a line of a stream that began with 200.
-            let line = line.map_err(|error| pull_failure(image, self.client().error(&error)))?;
+            let line = line.map_err(|error| {
+                let login = (reference.registry.as_str(), had_login);
+                pull_failure(image, login, self.client().error(&error))
+            })?;
             if let (Some(id), Some(status)) = (line.id, line.status) {
                 let detail = line.progress_detail.unwrap_or_default();
                 let bytes = |count: Option<i64>| {
@@ -732,9 +736,23 @@ fn done_if_absent(answer: Result<(), EngineError>) -> Result<(), EngineError> {
     }
 }
 
-fn pull_failure(image: &ImageRef, error: EngineError) -> EngineError {
+fn pull_failure(
+    image: &ImageRef,
+    (registry, had_login): (&str, bool),
+    error: EngineError,
+) -> EngineError {
     let image = image.to_string();
     match error {
+        EngineError::NotFound { what: cause } | EngineError::Refused { message: cause, .. }
+            if failure::is_login_needed(&cause) =>
+        {
+            EngineError::LoginNeeded {
+                image,
+                registry: registry.to_owned(),
+                had_login,
+                cause,
+            }
+        }
         EngineError::NotFound { what: cause } => EngineError::NoImage { image, cause },
         EngineError::Refused { message: cause, .. } if failure::is_image_absent(&cause) => {
             EngineError::NoImage { image, cause }

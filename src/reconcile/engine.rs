@@ -76,7 +76,7 @@ pub struct Login {
 }
 
 /// What to build an image from, beside the context.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ImageBuild {
     /// The tag the image gets.
     pub tag: String,
@@ -86,6 +86,32 @@ pub struct ImageBuild {
     pub target: Option<String>,
     /// Build arguments.
     pub args: indexmap::IndexMap<String, String>,
+    /// Who builds.
+    #[serde(default)]
+    pub builder: Builder,
+    /// Do every step again, whatever an earlier build left.
+    #[serde(default)]
+    pub no_cache: bool,
+    /// Fetch the images it begins with again, even where they are there.
+    #[serde(default)]
+    pub pull: bool,
+    /// The images it begins with, as far as the Dockerfile tells. They are
+    /// pulled first: BuildKit by itself has no login.
+    #[serde(default)]
+    pub bases: Vec<String>,
+}
+
+/// Which of an engine's builders builds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Builder {
+    /// The one that the engine says it has.
+    #[default]
+    Auto,
+    /// BuildKit, which knows `RUN --mount`.
+    Buildkit,
+    /// The one that every engine has.
+    Classic,
 }
 
 /// Which lines of a container's output.
@@ -148,6 +174,69 @@ pub enum Progress {
     Line {
         /// The line.
         text: String,
+        /// The step that it is of, if it is of one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<u32>,
+    },
+    /// A step of a build. Told when it begins, and when it is over.
+    Build {
+        /// Which.
+        step: BuildStep,
+        /// How it is.
+        state: BuildState,
+    },
+}
+
+/// A step of a build.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct BuildStep {
+    /// Its own among the steps of this build.
+    pub id: u32,
+    /// Where in the Dockerfile it is, if it is of the Dockerfile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<StepPlace>,
+    /// What is done: `RUN apk add curl`.
+    pub name: String,
+}
+
+/// The place of a step: `[dev 2/5]`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct StepPlace {
+    /// Its stage, where the builder counts by stages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// Which of the steps, from 1.
+    pub number: u32,
+    /// How many there are.
+    pub of: u32,
+}
+
+impl std::fmt::Display for StepPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.stage {
+            Some(stage) => write!(f, "[{stage} {}/{}]", self.number, self.of),
+            None => write!(f, "[{}/{}]", self.number, self.of),
+        }
+    }
+}
+
+/// How a step of a build is.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum BuildState {
+    /// It is being done.
+    Running,
+    /// It was done by an earlier build.
+    Cached,
+    /// It is done.
+    Done {
+        /// How long it took, in milliseconds.
+        millis: u64,
+    },
+    /// It failed.
+    Failed {
+        /// The builder's words.
+        cause: String,
     },
 }
 
@@ -225,6 +314,21 @@ pub enum EngineError {
         /// The engine's or registry's words.
         cause: String,
     },
+    /// A registry gives the image only to whoever is logged in.
+    #[error(
+        "the registry {registry} {} for image `{image}`: {cause}",
+        if *.had_login { "does not accept the login" } else { "asks for a login" }
+    )]
+    LoginNeeded {
+        /// Which image.
+        image: String,
+        /// The registry's host.
+        registry: String,
+        /// A login was sent.
+        had_login: bool,
+        /// The registry's words.
+        cause: String,
+    },
     /// A name is taken, or something is in use.
     #[error("{what}")]
     Conflict {
@@ -268,6 +372,12 @@ pub enum EngineError {
         cause: String,
         /// The last lines of its output.
         output: Vec<String>,
+    },
+    /// BuildKit was wanted, and the engine says that it has none.
+    #[error("this engine does not build with BuildKit: {cause}")]
+    NoBuildkit {
+        /// The engine's words.
+        cause: String,
     },
     /// It took longer than this class of call may.
     #[error("the engine did not finish `{call}` within {seconds} s")]

@@ -51,6 +51,12 @@ impl From<&EngineError> for Problem {
             EngineError::Pull { image, .. } => problem.hinted(format!(
                 "see whether its registry can be reached: `docker pull {image}`"
             )),
+            EngineError::LoginNeeded { registry, .. } => problem.hinted(format!(
+                "log in, and run it again: `docker login {registry}`"
+            )),
+            EngineError::NoBuildkit { .. } => {
+                problem.hinted("build without it: `DOCKER_BUILDKIT=0 cosmos build`")
+            }
             EngineError::PortTaken { port } => problem.hinted(format!(
                 "free it, or publish another: `ss -ltnp 'sport = :{port}'` names its holder"
             )),
@@ -119,6 +125,8 @@ fn code(error: &EngineError) -> &'static str {
         EngineError::NotFound { .. } => "not_found",
         EngineError::NoImage { .. } => "image_not_found",
         EngineError::Pull { .. } => "pull_failed",
+        EngineError::LoginNeeded { .. } => "login_needed",
+        EngineError::NoBuildkit { .. } => "no_buildkit",
         EngineError::Conflict { .. } => "conflict",
         EngineError::PortTaken { .. } => "port_taken",
         EngineError::CannotRun { code: 127, .. } => Problem::COMMAND_NOT_FOUND,

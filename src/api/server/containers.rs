@@ -1,13 +1,15 @@
 //! Single containers: started, found, ordered about, listened to; and images built.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
     body::Body,
     extract::{Path, State},
+    http::HeaderMap,
     response::Response,
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::TryStreamExt as _;
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -19,7 +21,8 @@ use super::{
 };
 use crate::{
     api::wire::{
-        About, Containers, Event, Found, ImageBuild, LogOptions, Ordered, Problem, StartAdhoc,
+        About, BUILD_HEADER, Containers, Event, Found, ImageBuild, LogOptions, Ordered, Outcome,
+        Problem, StartAdhoc,
     },
     reconcile::{adhoc, controller::Order, engine::Login},
     workspace::ImageRef,
@@ -211,27 +214,18 @@ async fn ours(management: &Management, reference: &str) -> Result<String, Refuse
     Ok(container.id)
 }
 
-/// The query of `PUT /images`: what the context is built into, as JSON in one value.
-#[derive(Debug, Deserialize)]
-pub(super) struct BuildQuery {
-    build: String,
-}
-
 /// Builds an image from the context that is the body: a tar stream without a bound.
+/// Whoever hangs up gives the build up.
 pub(super) async fn build(
     State(management): State<Arc<Management>>,
-    Asked(query): Asked<BuildQuery>,
+    headers: HeaderMap,
     context: Body,
 ) -> Result<Response, Refused> {
-    let build: ImageBuild = serde_json::from_str(&query.build).map_err(|error| {
-        Problem::new(
-            "invalid_request",
-            format!("the build is not understood: {error}"),
-        )
-    })?;
+    let build = build_in(&headers)?;
     let context = Box::pin(context.into_data_stream().map_err(std::io::Error::other));
     let (sender, receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
+        let began = Instant::now();
         let image = build.tag.clone();
         let progressed = |progress| {
             // The caller may have hung up.
@@ -240,14 +234,19 @@ pub(super) async fn build(
                 progress,
             });
         };
-        let event = match management.console.build(build, context, &progressed).await {
+        let built = tokio::select! {
+            built = management.console.build(build, context, &progressed) => built,
+            // Not continued: the engine ends a build whose caller is gone.
+            () = sender.closed() => return,
+        };
+        let event = match built {
             Ok(()) => Event::Finished {
-                outcome: crate::api::wire::Outcome {
+                outcome: Outcome {
                     succeeded: 1,
                     failed: 0,
                     skipped: 0,
                     services: 0,
-                    millis: 0,
+                    millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
                 },
             },
             Err(error) => Event::Failed {
@@ -257,4 +256,22 @@ pub(super) async fn build(
         let _ = sender.send(event);
     });
     Ok(events(receiver))
+}
+
+/// What the context is built into. In a header and not in the path, which is
+/// logged: build arguments are nobody else's business.
+fn build_in(headers: &HeaderMap) -> Result<ImageBuild, Problem> {
+    let not_understood = |why: String| {
+        Problem::new(
+            "invalid_request",
+            format!("the build is not understood: {why}"),
+        )
+    };
+    let header = headers
+        .get(BUILD_HEADER)
+        .ok_or_else(|| not_understood(format!("there is no header `{BUILD_HEADER}`")))?;
+    let json = STANDARD
+        .decode(header.as_bytes())
+        .map_err(|error| not_understood(error.to_string()))?;
+    serde_json::from_slice(&json).map_err(|error| not_understood(error.to_string()))
 }

@@ -9,15 +9,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anstyle::AnsiColor;
+use anstyle::{AnsiColor, Style};
 use futures_util::{Stream, StreamExt as _, pin_mut};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{super::args, duration, outln, plan::named, printable, say, sayln};
+use super::{
+    super::args,
+    build::{Builds, plain},
+    duration, outln,
+    plan::named,
+    printable, say, sayln,
+};
 use crate::{
     api::{
         client::ClientError,
-        wire::{Event, Problem, Progress, Sign, StepId, StepSummary},
+        wire::{BuildState, Event, Problem, Progress, Sign, StepId, StepSummary},
     },
     cli::error::Failure,
 };
@@ -25,10 +31,17 @@ use crate::{
 /// What takes less is over before it could be read.
 const QUIET_FOR: Duration = Duration::from_millis(250);
 
+/// As many lines of a build's output as are shown under it.
+const TAIL: usize = 4;
+
+/// How often what runs is seen to run.
+const TICK: Duration = Duration::from_millis(100);
+
 /// Where progress is shown, and what has failed so far.
 pub(crate) struct Screen {
     form: Form,
     steps: HashMap<StepId, StepSummary>,
+    builds: Builds,
     problems: Vec<Problem>,
     skipped: u32,
 }
@@ -43,8 +56,15 @@ enum Form {
 struct InPlace {
     bars: MultiProgress,
     running: HashMap<StepId, ProgressBar>,
-    layers: HashMap<String, (u64, u64)>,
-    image: Option<ProgressBar>,
+    /// Steps of builds, by image and number.
+    building: HashMap<(String, u32), ProgressBar>,
+    /// The last lines of what is built.
+    tail: Vec<ProgressBar>,
+    /// Layers on their way, by image.
+    layers: HashMap<String, HashMap<String, (u64, u64)>>,
+    images: HashMap<String, ProgressBar>,
+    /// What was over before it was worth showing: it is, once the whole takes longer.
+    held: Vec<String>,
     began: Instant,
 }
 
@@ -58,8 +78,11 @@ impl Screen {
                 Form::InPlace(Box::new(InPlace {
                     bars: MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12)),
                     running: HashMap::new(),
+                    building: HashMap::new(),
+                    tail: Vec::new(),
                     layers: HashMap::new(),
-                    image: None,
+                    images: HashMap::new(),
+                    held: Vec::new(),
                     began: Instant::now(),
                 }))
             }
@@ -70,14 +93,25 @@ impl Screen {
         Self {
             form,
             steps: HashMap::new(),
+            builds: Builds::default(),
             problems: Vec::new(),
             skipped: 0,
         }
     }
 
+    /// Says how a tag's image is called, and how many stages its Dockerfile has.
+    pub(crate) fn building(&mut self, tag: &str, name: &str, stages: usize) {
+        self.builds.name(tag, name, stages);
+    }
+
     /// Whether events go to stdout as they are, and nothing else does.
     pub(crate) fn is_json(&self) -> bool {
         matches!(self.form, Form::Json)
+    }
+
+    /// Whether more was said than is still to be seen.
+    pub(crate) fn is_in_place(&self) -> bool {
+        matches!(self.form, Form::InPlace(_))
     }
 
     /// Takes one event.
@@ -135,9 +169,9 @@ impl Screen {
                 if let Some(bar) = form.running.remove(&id) {
                     bar.finish_and_clear();
                 }
-                form.end_image();
+                form.end_images();
                 if step.sign != Sign::Wait {
-                    form.say(&format!(
+                    form.say(format!(
                         "{} {:<46} {took:>8}  {}",
                         mark(step.sign),
                         printable(&step.action),
@@ -171,29 +205,23 @@ impl Screen {
                 Progress::Layer {
                     id, current, total, ..
                 },
-            ) => {
-                form.layers.insert(id.clone(), (*current, *total));
-                let (current, total) = form
-                    .layers
-                    .values()
-                    .fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
-                form.image(
-                    what,
-                    &format!("{} of {} MB", current / 1_000_000, total / 1_000_000),
-                );
+            ) => form.layer(what, id, (*current, *total)),
+            (Form::InPlace(form), Progress::Build { step, state }) => {
+                form.end_images();
+                let title = self.builds.title(what, step);
+                form.step((what.to_owned(), step.id), &title, state);
             }
-            (Form::InPlace(form), Progress::Line { text }) => {
-                let text = printable(text.trim_end());
-                form.image(what, &text);
-            }
-            (Form::Lines { .. }, Progress::Line { text }) => {
-                sayln!("{what}: {}", printable(text.trim_end()))
-            }
+            (Form::InPlace(form), Progress::Line { text, .. }) => form.tail(plain(text)),
             (Form::Lines { said }, Progress::Layer { id, status, .. }) => {
                 // A line a layer and status, not one for each handful of bytes.
                 let line = format!("{what}: {id} {status}");
                 if said.insert(line.clone(), Instant::now()).is_none() {
                     sayln!("{}", printable(&line));
+                }
+            }
+            (Form::Lines { .. }, _) => {
+                if let Some(line) = self.builds.line(what, progress) {
+                    sayln!("{line}");
                 }
             }
             (Form::Silent | Form::Json, _) => {}
@@ -203,8 +231,11 @@ impl Screen {
     /// Takes everything that moves off the screen.
     pub(crate) fn clear(&mut self) {
         if let Form::InPlace(form) = &mut self.form {
-            form.end_image();
-            for (_, bar) in form.running.drain() {
+            form.end_images();
+            form.end_tail();
+            let building = form.building.drain().map(|(_, bar)| bar);
+            let running = form.running.drain().map(|(_, bar)| bar);
+            for bar in running.chain(building) {
                 bar.finish_and_clear();
             }
         }
@@ -229,29 +260,118 @@ impl Screen {
 
 impl InPlace {
     /// A line that stays, above what moves.
-    fn say(&self, line: &str) {
+    fn say(&mut self, line: String) {
+        self.held.push(line);
+        self.say_held();
+    }
+
+    fn say_held(&mut self) {
         // Fast commands show no progress: only their result.
         if self.began.elapsed() > QUIET_FOR {
-            // A screen that cannot be written to is no reason to fail.
-            let _ = self.bars.println(line);
+            for line in self.held.drain(..) {
+                // A screen that cannot be written to is no reason to fail.
+                let _ = self.bars.println(line);
+            }
         }
     }
 
-    fn image(&mut self, what: &str, text: &str) {
-        let bars = &self.bars;
-        let bar = self.image.get_or_insert_with(|| {
-            bars.add(ProgressBar::new_spinner().with_style(running_style()))
-        });
-        bar.set_message(format!("{what}: {text}"));
-        bar.tick();
+    /// Shows how a step of a build is.
+    fn step(&mut self, key: (String, u32), title: &str, state: &BuildState) {
+        if let Some(bar) = self.building.remove(&key) {
+            bar.finish_and_clear();
+        }
+        if self.building.is_empty() {
+            self.end_tail();
+        }
+        let (symbol, style, end) = match state {
+            BuildState::Running => {
+                let bar = ProgressBar::new_spinner();
+                // Above the lines that are said in it.
+                let bar = match self.tail.first() {
+                    Some(tail) => self.bars.insert_before(tail, bar),
+                    None => self.bars.add(bar),
+                };
+                let bar = bar.with_style(running_style());
+                bar.set_message(title.to_owned());
+                bar.enable_steady_tick(TICK);
+                self.building.insert(key, bar);
+                return;
+            }
+            BuildState::Cached => ('=', Style::new().dimmed(), "cached".to_owned()),
+            BuildState::Done { millis } => {
+                let took = duration(Duration::from_millis(*millis));
+                ('+', AnsiColor::Green.on_default(), took)
+            }
+            BuildState::Failed { .. } => ('x', AnsiColor::Red.on_default(), "failed".to_owned()),
+        };
+        let width = super::super::terminal_width().unwrap_or(80);
+        // The mark, the time, and the spaces between.
+        let room = width.saturating_sub(13).clamp(20, 100);
+        let title = shortened(title, room);
+        self.say(format!(
+            "{} {title:<room$} {end:>8}",
+            coloured(symbol, style)
+        ));
     }
 
-    fn end_image(&mut self) {
-        if let Some(bar) = self.image.take() {
+    /// Shows a line of output under what runs, with the few before it.
+    fn tail(&mut self, text: String) {
+        self.say_held();
+        if self.tail.len() < TAIL {
+            let bar = self.bars.add(ProgressBar::new_spinner());
+            let bar = bar.with_style(tail_style());
+            bar.enable_steady_tick(TICK);
+            self.tail.push(bar);
+        } else {
+            for (above, below) in self.tail.iter().zip(self.tail.iter().skip(1)) {
+                above.set_message(below.message());
+            }
+        }
+        if let Some(last) = self.tail.last() {
+            last.set_message(text);
+        }
+    }
+
+    fn end_tail(&mut self) {
+        for bar in self.tail.drain(..) {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn layer(&mut self, what: &str, id: &str, bytes: (u64, u64)) {
+        let layers = self.layers.entry(what.to_owned()).or_default();
+        layers.insert(id.to_owned(), bytes);
+        let (current, total) = layers
+            .values()
+            .fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
+        let bars = &self.bars;
+        let bar = self.images.entry(what.to_owned()).or_insert_with(|| {
+            let bar = bars.add(ProgressBar::new_spinner().with_style(running_style()));
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        bar.set_message(printable(&format!(
+            "{what}: {} of {} MB",
+            current / 1_000_000,
+            total / 1_000_000
+        )));
+    }
+
+    fn end_images(&mut self) {
+        for (_, bar) in self.images.drain() {
             bar.finish_and_clear();
         }
         self.layers.clear();
     }
+}
+
+/// The beginning of a text that is too long for its place.
+fn shortened(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let begin: String = text.chars().take(room.saturating_sub(2)).collect();
+    format!("{begin}..")
 }
 
 /// Follows events to their end; the last one. If the server went away, that is
@@ -262,6 +382,21 @@ impl InPlace {
 pub(crate) async fn follow(
     screen: &mut Screen,
     events: impl Stream<Item = Result<Event, ClientError>>,
+) -> Result<Option<Event>, Failure> {
+    match follow_to_end(screen, events, |_| {}).await? {
+        Some(Event::Failed { problem }) => Err(problem.into()),
+        last => Ok(last),
+    }
+}
+
+/// The same, for who looks at each event, and at why the work could not be done.
+///
+/// # Errors
+/// If the server did not begin.
+pub(crate) async fn follow_to_end(
+    screen: &mut Screen,
+    events: impl Stream<Item = Result<Event, ClientError>>,
+    mut each: impl FnMut(&Event),
 ) -> Result<Option<Event>, Failure> {
     pin_mut!(events);
     let mut last = None;
@@ -276,11 +411,13 @@ pub(crate) async fn follow(
             }
         };
         screen.show(&event);
-        if let Event::Failed { problem } = event {
-            screen.clear();
-            return Err(problem.into());
-        }
+        each(&event);
+        let is_over = matches!(event, Event::Failed { .. });
         last = Some(event);
+        if is_over {
+            screen.clear();
+            break;
+        }
     }
     Ok(last)
 }
@@ -290,13 +427,22 @@ fn running_style() -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
+fn tail_style() -> ProgressStyle {
+    ProgressStyle::with_template("    {wide_msg:.dim}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
 fn mark(sign: Sign) -> String {
     let (symbol, style) = match sign {
         Sign::Add => ('+', AnsiColor::Green.on_default()),
         Sign::Remove => ('-', AnsiColor::Red.on_default()),
         Sign::Change => ('~', AnsiColor::Yellow.on_default()),
-        Sign::Wait => ('.', anstyle::Style::new().dimmed()),
+        Sign::Wait => ('.', Style::new().dimmed()),
     };
+    coloured(symbol, style)
+}
+
+fn coloured(symbol: char, style: Style) -> String {
     if std::env::var_os("NO_COLOR").is_some() || !stderr().is_terminal() {
         return symbol.to_string();
     }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use indexmap::IndexMap;
+
 use super::{Resolver, placeholder};
 use crate::{
     config::{
@@ -197,6 +199,14 @@ impl Resolver<'_, '_> {
                 self.images.insert(name.clone(), image);
             }
         }
+    }
+
+    /// The named images, in the order of the file.
+    pub(super) fn named_images(&self) -> IndexMap<String, Image> {
+        let names = self.given.config.images.keys();
+        names
+            .filter_map(|name| Some((name.clone(), self.images.get(name)?.clone()?)))
+            .collect()
     }
 
     /// Stands for an image that was refused, so that the rest is resolved as well.

@@ -56,6 +56,7 @@ pub(super) struct Given<'a> {
 pub(super) struct Resolved {
     pub(super) workspace: Workspace,
     pub(super) secrets: BTreeMap<SecretName, Vec<u8>>,
+    pub(super) images: IndexMap<String, Image>,
     /// What reaches the host, by key path.
     pub(super) dangers: Vec<(String, String)>,
 }
@@ -106,6 +107,7 @@ pub(super) fn resolve(
         workspace,
         secrets: std::mem::take(&mut resolver.secrets),
         dangers: std::mem::take(&mut resolver.dangers),
+        images: resolver.named_images(),
     })
 }
 

@@ -5,7 +5,6 @@
 
 use std::{env, path::PathBuf, process::Command, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use cosmos::{
     docker::{
         DockerEngine, Endpoint, ProxyCreation, SecretSource, image::ProxyImage, labels,
@@ -13,8 +12,7 @@ use cosmos::{
     },
     plan::{Action, Launch},
     reconcile::engine::{
-        Change, Console as _, Done, Engine as _, EngineError, ImageBuild, LogChunk, LogOptions,
-        Login, Progress,
+        Change, Console as _, Done, Engine as _, EngineError, LogChunk, LogOptions, Login, Progress,
     },
     workspace::{
         Container, ContainerName, ContainerState, File, Fingerprint, Health, HealthProbe, Hooks,
@@ -666,7 +664,13 @@ async fn an_image_is_pulled_with_its_progress_and_a_login_where_one_is_asked() {
 
     let refused = world.perform(pull(&closed)).await;
     assert!(
-        matches!(refused, Err(EngineError::NoImage { .. })),
+        matches!(
+            refused,
+            Err(EngineError::LoginNeeded {
+                had_login: false,
+                ..
+            })
+        ),
         "{refused:?}"
     );
     world.engine.log_in(vec![Login {
@@ -761,61 +765,6 @@ async fn a_command_is_run_inside_and_its_code_told() {
     );
     let nobody = world.engine.exec("../../images", &strings(&["true"])).await;
     assert!(matches!(nobody, Err(EngineError::NotFound { .. })));
-}
-
-fn context(dockerfile: &str) -> Vec<Result<Bytes, std::io::Error>> {
-    let mut archive = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(dockerfile.len() as u64);
-    header.set_mode(0o644);
-    let path = "sub/Dockerfile";
-    archive
-        .append_data(&mut header, path, dockerfile.as_bytes())
-        .unwrap();
-    vec![Ok(archive.into_inner().unwrap().into())]
-}
-
-#[tokio::test]
-async fn a_build_that_fails_tells_its_last_lines() {
-    let world = World::new().await;
-    let build = |tag: &str| ImageBuild {
-        tag: tag.to_owned(),
-        dockerfile: "sub/Dockerfile".to_owned(),
-        target: Some("first".to_owned()),
-        args: [("WORD".to_owned(), "hello".to_owned())].into(),
-    };
-    let tag = format!("{}-built:1", world.installation);
-    let lines = std::sync::Mutex::new(Vec::new());
-    let progress = |progress: Progress| {
-        if let Progress::Line { text } = progress {
-            lines.lock().unwrap().push(text);
-        }
-    };
-    let good = "FROM busybox AS first\nARG WORD\nRUN echo $WORD\nFROM absent AS second\n";
-    let context_of = |text: &str| stream::iter(context(text)).boxed();
-    let built = world.engine.build(build(&tag), context_of(good), &progress);
-    timeout(PATIENCE, built).await.unwrap().unwrap();
-    let said = lines.lock().unwrap().join("\n");
-    assert!(said.lines().any(|line| line == "hello"), "{said}");
-    docker(&["rmi", &tag]);
-
-    let bad = "FROM busybox AS first\nRUN echo last words; exit 4\n";
-    let failed = world.engine.build(build(&tag), context_of(bad), &progress);
-    let failed = timeout(PATIENCE, failed).await.unwrap();
-    let Err(EngineError::Build { output, cause, .. }) = failed else {
-        panic!("{failed:?}");
-    };
-    assert!(output.iter().any(|line| line == "last words"), "{output:?}");
-    assert!(cause.contains('4'), "{cause}");
-    let unread = "FROM busybox AS first\nNOTHING x\n";
-    let failed = world
-        .engine
-        .build(build(&tag), context_of(unread), &progress);
-    let failed = timeout(PATIENCE, failed).await.unwrap();
-    assert!(
-        matches!(failed, Err(EngineError::Build { .. })),
-        "{failed:?}"
-    );
 }
 
 #[tokio::test]

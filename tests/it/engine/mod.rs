@@ -8,6 +8,7 @@
 )]
 
 mod attach;
+mod build;
 mod docker;
 mod dockerfile;
 mod founding;
