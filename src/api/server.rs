@@ -9,6 +9,7 @@
 
 mod containers;
 mod founding;
+mod images;
 mod input;
 mod problem;
 #[cfg(test)]
@@ -76,7 +77,9 @@ pub fn router(management: Arc<Management>) -> Router {
             "/workspaces/{key}/commands/{command}/run",
             post(workspaces::run_command),
         )
-        .route("/images", axum::routing::put(containers::build))
+        .route("/images", axum::routing::put(images::build))
+        .route("/images/pull", post(images::pull))
+        .route("/logins", post(images::log_in))
         .route(
             "/containers",
             get(containers::list).post(containers::start_adhoc),

@@ -110,7 +110,18 @@ pub struct StartAdhoc {
     pub credentials: BTreeMap<String, Credentials>,
 }
 
-/// A login at a registry. Kept in memory only.
+/// The user of a [`Credentials`] whose password is a token that stands for a login,
+/// as Docker's helpers have it.
+pub const TOKEN_USER: &str = "<token>";
+
+/// `POST /images/pull`: fetch an image, even if it is there. Answers with [`Event`]s.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullImage {
+    /// Which.
+    pub image: String,
+}
+
+/// A login at a registry. Kept in memory only. `POST /logins` takes them, by host.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
     /// The user.

@@ -110,6 +110,8 @@ pub(super) enum Verb {
     Build(Build),
     /// Write a cosmos.toml to begin with
     Init(Init),
+    /// Fetch the images that the config names
+    Pull(Pull),
     /// Check the config, without an engine
     #[command(after_help = "Examples:\n  cosmos check\n  cosmos check -f other.toml")]
     Check(Check),
@@ -370,6 +372,21 @@ pub(super) struct Init {
 
 /// `--from` alone: no file is called that.
 pub(super) const FIND: &str = "/";
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos pull\n  cosmos pull db            only the image of `db`\n  cosmos pull && cosmos up  and replace what runs from older ones"
+)]
+pub(super) struct Pull {
+    /// Only these images, or those of these services and commands
+    #[arg(value_name = "IMAGE|SERVICE")]
+    pub(super) names: Vec<String>,
+    #[command(flatten)]
+    pub(super) project: Project,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
 
 #[derive(Debug, Args)]
 pub(super) struct Check {

@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     args::{Build as Args, Global, Progress},
-    bootstrap, context,
+    bootstrap, context, credentials,
     error::Failure,
     ui::{Screen, duration, follow_to_end, outln, sayln},
 };
@@ -130,6 +130,7 @@ async fn build_one(
         pull: options.pull,
         bases: dockerfile.bases(image.build.target.as_deref(), &image.build.args),
     };
+    credentials::log_in(client, &order.bases).await?;
     let mut screen = Screen::new(global);
     screen.building(&order.tag, image.name, dockerfile.stages());
     let mut ended = send(client, &mut screen, image, &order).await?;

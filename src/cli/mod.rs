@@ -11,6 +11,7 @@ mod attached;
 mod bootstrap;
 mod build;
 mod context;
+mod credentials;
 mod down;
 mod error;
 mod exec;
@@ -20,6 +21,7 @@ mod orders;
 mod plan;
 mod proxy;
 mod prune;
+mod pull;
 mod run;
 mod serve;
 mod shorthand;
@@ -65,6 +67,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Status(args) => status::run(global, args).await,
         Verb::Logs(args) => logs::run(global, args).await,
         Verb::Exec(args) => exec::run(global, args).await,
+        Verb::Pull(args) => pull::run(global, args).await,
         Verb::Run(args) => run::run(global, args).await,
         Verb::Start(args) => start::run(global, args).await,
         Verb::Stop(args) => orders::stop(global, args).await,

@@ -39,6 +39,7 @@ pub(super) async fn run(global: Global, args: Plan) -> Result<ExitCode, Failure>
         no_wait: false,
         only: Vec::new(),
         release: false,
+        may_log_in: false,
     };
     let path = format!(
         "/workspaces/{}/plan",

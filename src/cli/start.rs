@@ -1,6 +1,6 @@
 //! `cosmos start`: a container of any image, or a service of this workspace.
 
-use std::{collections::BTreeMap, future::pending, process::ExitCode, time::Duration};
+use std::{future::pending, process::ExitCode, time::Duration};
 
 use hyper::Method;
 use tokio::time::sleep;
@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::{
     args::{Global, Start},
     attached::{self, Attached, attach_failed, is_interactive, with_values},
-    bootstrap, context,
+    bootstrap, context, credentials,
     error::Failure,
     exec, orders, shorthand,
     ui::{Screen, follow, outln, sayln},
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     api::{
         client::Client,
-        wire::{Credentials, Event, StartAdhoc},
+        wire::{Event, StartAdhoc},
     },
     docker::attach::WaitFor,
     workspace::{ContainerId, ImageRef},
@@ -56,7 +56,7 @@ pub(super) async fn run(global: Global, args: Start) -> Result<ExitCode, Failure
         let started = create(
             &global,
             &client,
-            order(&args, first, command, Attached::No)?,
+            order(&args, first, command, Attached::No).await?,
         )
         .await?;
         announce(&global, &started);
@@ -91,7 +91,7 @@ async fn keep_alive(
     args: &Start,
     image: &str,
 ) -> Result<ExitCode, Failure> {
-    let started = create(global, client, order(args, image, &[], Attached::No)?).await?;
+    let started = create(global, client, order(args, image, &[], Attached::No).await?).await?;
     if args.detach || !is_interactive() {
         announce(global, &started);
         return Ok(ExitCode::SUCCESS);
@@ -169,7 +169,7 @@ async fn foreground(
     command: &[String],
 ) -> Result<ExitCode, Failure> {
     let attached = Attached::here();
-    let created = create(global, client, order(args, image, command, attached)?).await?;
+    let created = create(global, client, order(args, image, command, attached).await?).await?;
     let started = || {
         // With `-q` all of stdout is the command's own.
         if !global.quiet {
@@ -202,13 +202,14 @@ async fn create(
     }
 }
 
-fn order(
+async fn order(
     args: &Start,
     image: &str,
     command: &[String],
     attached: Attached,
 ) -> Result<StartAdhoc, Failure> {
-    let image_ref = ImageRef::new(image).map_err(|error| Failure::usage(error.to_string()))?;
+    ImageRef::new(image).map_err(|error| Failure::usage(error.to_string()))?;
+    let credentials = credentials::of_images(vec![image.to_owned()]).await;
     Ok(StartAdhoc {
         image: image.to_owned(),
         args: command.to_vec(),
@@ -230,23 +231,8 @@ fn order(
         hold: attached != Attached::No,
         workdir: args.workdir.clone(),
         user: args.user.clone(),
-        credentials: credentials(&image_ref),
+        credentials,
     })
-}
-
-/// The login that the Docker config has for an image's registry, if any.
-fn credentials(image: &ImageRef) -> BTreeMap<String, Credentials> {
-    let host = match image.as_str().split_once('/') {
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
-        _ => "https://index.docker.io/v1/",
-    };
-    match docker_credential::get_credential(host) {
-        Ok(docker_credential::DockerCredential::UsernamePassword(username, password)) => {
-            BTreeMap::from([(host.to_owned(), Credentials { username, password })])
-        }
-        // None, or one that cannot be read: the registry says whether it needs one.
-        _ => BTreeMap::new(),
-    }
 }
 
 fn announce(global: &Global, created: &ContainerId) {

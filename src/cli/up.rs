@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     args::{Global, Up},
-    bootstrap, build, context,
+    bootstrap, build, context, credentials,
     error::{Failure, Kind},
     ui::{Screen, duration, follow, outln, plural, sayln},
 };
@@ -35,8 +35,7 @@ pub(super) async fn run(global: Global, args: Up) -> Result<ExitCode, Failure> {
             .collect();
         build::build(&global, &client, &loaded, &images).await?;
     }
-    let wish = wish(&loaded, &args);
-    let outcome = apply(&global, &client, &loaded, &wish).await?;
+    let outcome = apply(&global, &client, &loaded, wish(&loaded, &args)).await?;
     if !global.quiet && global.progress != super::args::Progress::Json {
         report(&client, &loaded, &outcome).await?;
     }
@@ -51,6 +50,7 @@ pub(super) fn wish(loaded: &Loaded, args: &Up) -> Wish {
         no_wait: args.no_wait,
         only: args.services.clone(),
         release: args.release,
+        may_log_in: credentials::may_be_any(),
     }
 }
 
@@ -68,7 +68,7 @@ async fn apply(
     global: &Global,
     client: &Client,
     loaded: &Loaded,
-    wish: &Wish,
+    wish: Wish,
 ) -> Result<Outcome, Failure> {
     let mut screen = Screen::new(global);
     let last = tokio::select! {
@@ -95,21 +95,30 @@ async fn apply(
     }
 }
 
-/// Builds what the server finds missing, and orders again.
+/// Does first what the server cannot do by itself, and orders again: tells it the
+/// logins for what it is about to pull, and builds what it finds missing.
 async fn order_and_build(
     screen: &mut Screen,
     global: &Global,
     client: &Client,
     loaded: &Loaded,
-    wish: &Wish,
+    mut wish: Wish,
 ) -> Result<Option<Event>, Failure> {
     let path = format!("/workspaces/{}", encoded(&loaded.workspace.identity.key()));
-    let mut last = order(screen, client, &path, loaded, wish).await?;
-    if let Some(Event::BuildNeeded { images }) = &last {
-        build::build(global, client, loaded, images).await?;
-        last = order(screen, client, &path, loaded, wish).await?;
+    let mut is_built = false;
+    loop {
+        match order(screen, client, &path, loaded, &wish).await? {
+            Some(Event::LoginsWanted { images }) if wish.may_log_in => {
+                credentials::log_in(client, &images).await?;
+                wish.may_log_in = false;
+            }
+            Some(Event::BuildNeeded { images }) if !is_built => {
+                build::build(global, client, loaded, &images).await?;
+                is_built = true;
+            }
+            last => return Ok(last),
+        }
     }
-    Ok(last)
 }
 
 /// Orders, and follows what is done.
@@ -124,7 +133,7 @@ async fn order(
     let last = follow(screen, events).await?;
     let is_told = matches!(
         last,
-        Some(Event::Finished { .. } | Event::BuildNeeded { .. })
+        Some(Event::Finished { .. } | Event::BuildNeeded { .. } | Event::LoginsWanted { .. })
     );
     if is_told || !loaded.workspace.network.ipv6 {
         return Ok(last);

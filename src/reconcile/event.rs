@@ -59,6 +59,21 @@ pub enum Event {
         /// Their tags.
         images: Vec<String>,
     },
+    /// Images must be pulled, and whoever asked said that there may be logins for
+    /// their registries: they go to `POST /logins` first, and the order is given again.
+    LoginsWanted {
+        /// The images.
+        images: Vec<String>,
+    },
+    /// An image was fetched, outside a plan.
+    ImagePulled {
+        /// Which.
+        image: String,
+        /// The engine's id of it.
+        id: String,
+        /// It is another than was there before.
+        changed: bool,
+    },
     /// An image is being fetched, outside a plan.
     ImageProgressed {
         /// Which.

@@ -1,30 +1,24 @@
-//! Single containers: started, found, ordered about, listened to; and images built.
+//! Single containers: started, found, ordered about, listened to.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use axum::{
     Json,
-    body::Body,
     extract::{Path, State},
-    http::HeaderMap,
     response::Response,
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use futures_util::TryStreamExt as _;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::{
     Management, Refused, events, frames,
+    images::logins,
     input::{Asked, Sent},
     to_its_end,
 };
 use crate::{
-    api::wire::{
-        About, BUILD_HEADER, Containers, Event, Found, ImageBuild, LogOptions, Ordered, Outcome,
-        Problem, StartAdhoc,
-    },
-    reconcile::{adhoc, controller::Order, engine::Login},
+    api::wire::{About, Containers, Event, Found, LogOptions, Ordered, Problem, StartAdhoc},
+    reconcile::{adhoc, controller::Order},
     workspace::ImageRef,
 };
 
@@ -64,17 +58,7 @@ pub(super) async fn start_adhoc(
     container.stdin = start.stdin;
     container.workdir = start.workdir.clone();
     container.user = start.user.clone();
-    management.console.log_in(
-        start
-            .credentials
-            .into_iter()
-            .map(|(host, login)| Login {
-                host,
-                username: login.username,
-                password: login.password,
-            })
-            .collect(),
-    );
+    management.console.log_in(logins(start.credentials));
 
     let (sender, receiver) = mpsc::unbounded_channel();
     tokio::spawn(async move {
@@ -212,66 +196,4 @@ async fn ours(management: &Management, reference: &str) -> Result<String, Refuse
         .into());
     };
     Ok(container.id)
-}
-
-/// Builds an image from the context that is the body: a tar stream without a bound.
-/// Whoever hangs up gives the build up.
-pub(super) async fn build(
-    State(management): State<Arc<Management>>,
-    headers: HeaderMap,
-    context: Body,
-) -> Result<Response, Refused> {
-    let build = build_in(&headers)?;
-    let context = Box::pin(context.into_data_stream().map_err(std::io::Error::other));
-    let (sender, receiver) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        let began = Instant::now();
-        let image = build.tag.clone();
-        let progressed = |progress| {
-            // The caller may have hung up.
-            let _ = sender.send(Event::ImageProgressed {
-                image: image.clone(),
-                progress,
-            });
-        };
-        let built = tokio::select! {
-            built = management.console.build(build, context, &progressed) => built,
-            // Not continued: the engine ends a build whose caller is gone.
-            () = sender.closed() => return,
-        };
-        let event = match built {
-            Ok(()) => Event::Finished {
-                outcome: Outcome {
-                    succeeded: 1,
-                    failed: 0,
-                    skipped: 0,
-                    services: 0,
-                    millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-                },
-            },
-            Err(error) => Event::Failed {
-                problem: Problem::from(&error),
-            },
-        };
-        let _ = sender.send(event);
-    });
-    Ok(events(receiver))
-}
-
-/// What the context is built into. In a header and not in the path, which is
-/// logged: build arguments are nobody else's business.
-fn build_in(headers: &HeaderMap) -> Result<ImageBuild, Problem> {
-    let not_understood = |why: String| {
-        Problem::new(
-            "invalid_request",
-            format!("the build is not understood: {why}"),
-        )
-    };
-    let header = headers
-        .get(BUILD_HEADER)
-        .ok_or_else(|| not_understood(format!("there is no header `{BUILD_HEADER}`")))?;
-    let json = STANDARD
-        .decode(header.as_bytes())
-        .map_err(|error| not_understood(error.to_string()))?;
-    serde_json::from_slice(&json).map_err(|error| not_understood(error.to_string()))
 }

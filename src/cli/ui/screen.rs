@@ -140,7 +140,13 @@ impl Screen {
                 self.failed(None, problem)
             }
             Event::StepSkipped { .. } => self.skipped += 1,
+            Event::ImagePulled { image, .. } => {
+                if let Form::InPlace(form) = &mut self.form {
+                    form.end_image(image);
+                }
+            }
             Event::BuildNeeded { .. }
+            | Event::LoginsWanted { .. }
             | Event::ContainerCreated { .. }
             | Event::ContainerStarted { .. }
             | Event::Finished { .. }
@@ -355,6 +361,13 @@ impl InPlace {
             current / 1_000_000,
             total / 1_000_000
         )));
+    }
+
+    fn end_image(&mut self, image: &str) {
+        if let Some(bar) = self.images.remove(image) {
+            bar.finish_and_clear();
+        }
+        self.layers.remove(image);
     }
 
     fn end_images(&mut self) {

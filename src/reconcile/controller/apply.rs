@@ -13,7 +13,7 @@ use crate::{
     plan::{Action, Plan, Volumes, plan, teardown},
     reconcile::event::{Event, Problem},
     store::StoreError,
-    workspace::{Image, Memory, Overrides, PullPolicy, RunState, SecretName, Workspace},
+    workspace::{Image, ImageRef, Memory, Overrides, PullPolicy, RunState, SecretName, Workspace},
 };
 
 /// Twelve digits: as many as people know of ids, and far from a chance match.
@@ -39,6 +39,9 @@ pub struct Wish {
     /// Forget every override first.
     #[serde(default)]
     pub release: bool,
+    /// There may be logins for registries: ask for them before anything is pulled.
+    #[serde(default)]
+    pub may_log_in: bool,
 }
 
 impl std::fmt::Debug for Wish {
@@ -54,7 +57,8 @@ impl std::fmt::Debug for Wish {
 
 impl Controller {
     /// Makes a workspace so. Tells what happens, and ends with
-    /// [`Event::Finished`], or with [`Event::BuildNeeded`] if images must be built first.
+    /// [`Event::Finished`], or with what must be done first: [`Event::BuildNeeded`],
+    /// [`Event::LoginsWanted`].
     ///
     /// # Errors
     /// If nothing could be tried.
@@ -67,13 +71,24 @@ impl Controller {
 
         self.forget_failures(&key);
         self.refuse_strangers(&workspace)?;
-        self.pull_always(&workspace, events).await?;
+        let always = pulled_always(&workspace);
+        if wish.may_log_in && !always.is_empty() {
+            let images = always.iter().map(ToString::to_string).collect();
+            tell(events, Event::LoginsWanted { images });
+            return Ok(());
+        }
+        self.pull_always(&always, events).await?;
         let (desired, memory) = self
             .merged(&wish, &workspace)
             .map_err(|error| Problem::from(&error))?;
         let observed = self.seen(&desired).await?;
         let plan = plan(&desired, &observed, &memory);
 
+        let pulled = pulled(&plan);
+        if wish.may_log_in && !pulled.is_empty() {
+            tell(events, Event::LoginsWanted { images: pulled });
+            return Ok(());
+        }
         let unbuilt = unbuilt(&plan);
         if !unbuilt.is_empty() {
             tell(events, Event::BuildNeeded { images: unbuilt });
@@ -203,19 +218,12 @@ impl Controller {
 
     /// Fetches the images that are asked for at every `up`. The plan made after
     /// that replaces what runs from older ones.
-    async fn pull_always(&self, workspace: &Workspace, events: &Events) -> Result<(), Problem> {
-        let mut asked = BTreeSet::new();
-        for image in workspace.images() {
-            let Image::Pulled {
-                reference,
-                policy: PullPolicy::Always,
-            } = image
-            else {
-                continue;
-            };
-            if !asked.insert(reference) {
-                continue;
-            }
+    async fn pull_always(
+        &self,
+        images: &BTreeSet<&ImageRef>,
+        events: &Events,
+    ) -> Result<(), Problem> {
+        for &reference in images {
             let pull = Action::PullImage {
                 image: reference.clone(),
             };
@@ -357,6 +365,29 @@ impl Controller {
 /// twelve digits of it.
 fn is_digest(expected: &str, plan: &Plan) -> bool {
     expected.len() >= SHORT_DIGEST && plan.digest().starts_with(expected)
+}
+
+/// The images that every `up` asks a registry for.
+fn pulled_always(workspace: &Workspace) -> BTreeSet<&ImageRef> {
+    let images = workspace.images().filter_map(|image| match image {
+        Image::Pulled {
+            reference,
+            policy: PullPolicy::Always,
+        } => Some(reference),
+        _ => None,
+    });
+    images.collect()
+}
+
+/// The images that a plan pulls.
+fn pulled(plan: &Plan) -> Vec<String> {
+    plan.steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::PullImage { image } => Some(image.to_string()),
+            _ => None,
+        })
+        .collect()
 }
 
 /// The tags of images that only the CLI can build.

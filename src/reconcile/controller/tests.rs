@@ -83,6 +83,7 @@ fn wish(workspace: &Workspace) -> Wish {
         no_wait: false,
         only: Vec::new(),
         release: false,
+        may_log_in: false,
     }
 }
 
@@ -110,6 +111,36 @@ async fn a_second_apply_calls_nothing() {
     let outcome = bench.apply(&desired).await;
     assert_eq!(bench.calls_since(calls), Vec::<String>::new());
     assert_eq!((outcome.succeeded, outcome.services), (0, 1));
+}
+
+/// The images that logins are wanted for before this is applied.
+async fn logins_wanted(bench: &Bench, workspace: &Workspace) -> Option<Vec<String>> {
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let wish = Wish {
+        may_log_in: true,
+        ..wish(workspace)
+    };
+    bench.controller.apply(wish, &sender).await.unwrap();
+    drop(sender);
+    let mut last = None;
+    while let Some(event) = events.recv().await {
+        last = Some(event);
+    }
+    match last {
+        Some(Event::LoginsWanted { images }) => Some(images),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn logins_are_wanted_before_a_pull_and_only_then() {
+    let bench = Bench::empty();
+    let desired = shop().with("web", service("node:20"));
+    let wanted = logins_wanted(&bench, &desired).await;
+    assert_eq!(wanted, Some(vec!["node:20".to_owned()]));
+    assert_eq!(bench.engine.calls(), Vec::<String>::new());
+    bench.apply(&desired).await;
+    assert_eq!(logins_wanted(&bench, &desired).await, None);
 }
 
 #[tokio::test]
