@@ -13,7 +13,10 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use super::ignore::{BadPattern, Ignore, Matches, clean, text_of};
+use super::{
+    ignore::{BadPattern, Ignore, Matches, clean, text_of},
+    read::{Unreadable, read},
+};
 use crate::workspace::fingerprint::hex;
 
 /// One entry of a build context.
@@ -159,18 +162,11 @@ fn ignore_of(folder: &Path, dockerfile: &str) -> Result<(Ignore, String), Contex
         path: path.clone(),
         source,
     };
-    match fs::metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok((Ignore::default(), file));
-        }
-        Err(error) => return Err(unreadable(error)),
-        // Whoever opens a pipe waits for somebody to write into it.
-        Ok(metadata) if !metadata.is_file() => {
-            return Err(unreadable(io::Error::other("it is not a file")));
-        }
-        Ok(_) => {}
-    }
-    let text = fs::read(&path).map_err(unreadable)?;
+    let text = match read(&path) {
+        Ok(text) => text,
+        Err(Unreadable::Absent) => return Ok((Ignore::default(), file)),
+        Err(why) => return Err(unreadable(io::Error::other(why.to_string()))),
+    };
     match Ignore::parse(&String::from_utf8_lossy(&text)) {
         Ok(ignore) => Ok((ignore, file)),
         Err(BadPattern { line, pattern }) => Err(ContextError::Pattern {

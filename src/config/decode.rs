@@ -57,6 +57,15 @@ impl Node {
             })
     }
 
+    /// How many values it has, with itself.
+    fn size(&self) -> usize {
+        match self {
+            Self::List(items) => 1 + items.iter().map(Self::size).sum::<usize>(),
+            Self::Table(entries) => 1 + entries.values().map(Self::size).sum::<usize>(),
+            _ => 1,
+        }
+    }
+
     /// What it is, in words.
     pub(super) fn describe(&self) -> String {
         match self {
@@ -92,6 +101,51 @@ pub(super) fn path_text(path: &[Segment]) -> String {
             Segment::Key(key) => join(&text, key),
             Segment::Index(index) => format!("{text}[{index}]"),
         })
+}
+
+/// The steps of a path as [`path_text`] writes it. What is none is a key, too.
+pub(super) fn segments(path: &str) -> Vec<Segment> {
+    let mut segments = Vec::new();
+    let mut rest = path;
+    while !rest.is_empty() {
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let mut key = String::new();
+            let mut letters = quoted.char_indices();
+            let mut end = quoted.len();
+            while let Some((at, letter)) = letters.next() {
+                match letter {
+                    '"' => {
+                        end = at + 1;
+                        break;
+                    }
+                    '\\' => key.extend(letters.next().map(|(_, letter)| letter)),
+                    letter => key.push(letter),
+                }
+            }
+            segments.push(Segment::Key(key));
+            rest = &quoted[end..];
+        } else if let Some((index, after)) = index(rest) {
+            segments.push(Segment::Index(index));
+            rest = after;
+        } else {
+            // A bracket that is no index is part of the key.
+            let end = rest
+                .char_indices()
+                .skip(1)
+                .find(|(_, letter)| matches!(letter, '.' | '['))
+                .map_or(rest.len(), |(at, _)| at);
+            segments.push(Segment::Key(rest[..end].to_owned()));
+            rest = &rest[end..];
+        }
+        rest = rest.strip_prefix('.').unwrap_or(rest);
+    }
+    segments
+}
+
+/// The number in `[0]`, and what comes after it.
+fn index(text: &str) -> Option<(usize, &str)> {
+    let (number, after) = text.strip_prefix('[')?.split_once(']')?;
+    Some((number.parse().ok()?, after))
 }
 
 /// The path of a key in the table at `path`.
@@ -157,7 +211,8 @@ pub(super) fn decode<T: DeserializeOwned>(
     path: &[Segment],
     refused: &mut dyn FnMut(Refusal),
 ) -> Option<T> {
-    for _ in 0..MOST_REFUSALS {
+    let most = (MOST_WORK / node.size().max(1)).clamp(2, MOST_REFUSALS);
+    for _ in 0..most {
         let failure = match T::deserialize(Reader(node)) {
             Ok(value) => return Some(value),
             Err(failure) => *failure.0,
@@ -192,9 +247,13 @@ pub(super) fn decode<T: DeserializeOwned>(
     None
 }
 
-/// Each refusal decodes the value once more: a bound keeps that linear, and
-/// nobody mends more in one table before trying again.
+/// Each refusal decodes the table once more: nobody mends more in one table
+/// before trying again.
 const MOST_REFUSALS: usize = 64;
+
+/// In values read: a table that people write can be refused the most often, a
+/// hostile one of a megabyte twice.
+const MOST_WORK: usize = 50_000;
 
 /// Boxed: a `Result` that carries it stays small.
 #[derive(Debug)]
@@ -491,5 +550,29 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         };
         seed.deserialize(Reader(value))
             .map_err(|failure| failure.under(Segment::Key(key.to_owned())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn a_path_is_read_as_it_was_written(
+            keys in proptest::collection::vec("[a-z.\"\\\\\\[\\]é0-9 -]{0,6}", 1..5),
+            indexed in proptest::prelude::any::<bool>(),
+        ) {
+            let mut path: Vec<Segment> = keys.into_iter().map(Segment::Key).collect();
+            if indexed {
+                path.push(Segment::Index(7));
+            }
+            proptest::prop_assert_eq!(segments(&path_text(&path)), path);
+        }
+
+        #[test]
+        fn any_text_is_read_as_a_path(text in ".{0,20}") {
+            let _ = segments(&text);
+        }
     }
 }

@@ -8,7 +8,7 @@
 
 use std::{fmt, ops::Range, sync::Arc};
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
 /// A text a problem can point into.
@@ -18,6 +18,42 @@ pub struct Source {
     pub name: String,
     /// The text.
     pub text: String,
+    /// Where each line starts.
+    lines: Vec<usize>,
+}
+
+impl Source {
+    /// A text under the name that messages call it by.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            name: name.into(),
+            lines: std::iter::once(0).chain(newlines).collect(),
+            text,
+        }
+    }
+
+    /// The line of an offset, from 0.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.lines.partition_point(|start| *start <= offset).max(1) - 1
+    }
+
+    /// The lines from `first` to `last`, from 0, without the last newline.
+    fn lines(&self, first: usize, last: usize) -> Range<usize> {
+        let start = self.lines.get(first).copied().unwrap_or(0);
+        let end = self.lines.get(last + 1).map(|next| next - 1);
+        start..end.unwrap_or(self.text.len())
+    }
+
+    /// Line and column of an offset, both from 1; the column in characters.
+    pub(super) fn position(&self, offset: usize) -> (u32, u32) {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let line = self.line(offset);
+        let start = self.lines.get(line).copied().unwrap_or(0);
+        let column = self.text[start..offset].chars().count() + 1;
+        (count(line + 1), count(column))
+    }
 }
 
 /// How bad it is.
@@ -39,6 +75,10 @@ pub struct Location {
     pub line: u32,
     /// From 1, in characters.
     pub column: u32,
+    /// The line where it ends.
+    pub end_line: u32,
+    /// The column behind its last character.
+    pub end_column: u32,
     #[serde(skip)]
     source: Arc<Source>,
     #[serde(skip)]
@@ -51,16 +91,23 @@ impl Location {
         let text = &source.text;
         let start = floor_char(text, span.start);
         let end = floor_char(text, span.end).max(start);
-        let before = &text[..start];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let (line, column) = source.position(start);
+        let (end_line, end_column) = source.position(end);
         Self {
             file: source.name.clone(),
-            line: count(before.matches('\n').count() + 1),
-            column: count(before[line_start..].chars().count() + 1),
+            line,
+            column,
+            end_line,
+            end_column,
             source: Arc::clone(source),
             span: start..end,
         }
+    }
+
+    /// Whether one picture can show both.
+    fn is_near(&self, other: &Self) -> bool {
+        const FAR: u32 = 100;
+        Arc::ptr_eq(&self.source, &other.source) && self.line.abs_diff(other.line) < FAR
     }
 }
 
@@ -111,7 +158,7 @@ impl Diagnostic {
     pub fn error(message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
-            message: message.into(),
+            message: one_line(message.into()),
             key: None,
             location: None,
             related: None,
@@ -130,7 +177,12 @@ impl Diagnostic {
 
     /// Says what to do about it.
     pub fn help(&mut self, help: impl Into<String>) -> &mut Self {
-        self.help = Some(help.into());
+        self.help = Some(one_line(help.into()));
+        self
+    }
+
+    pub(super) fn rank(&mut self, rank: usize) -> &mut Self {
+        self.rank = rank;
         self
     }
 
@@ -141,13 +193,13 @@ impl Diagnostic {
     }
 
     pub(super) fn key(&mut self, key: impl Into<String>) -> &mut Self {
-        self.key = Some(key.into());
+        self.key = Some(one_line(key.into()));
         self
     }
 
     pub(super) fn related(&mut self, message: impl Into<String>, location: Location) -> &mut Self {
         self.related = Some(Related {
-            message: message.into(),
+            message: one_line(message.into()),
             location,
         });
         self
@@ -167,146 +219,230 @@ impl Diagnostic {
         };
         let mut group = level
             .primary_title(self.message.as_str())
-            .elements(self.snippets());
+            .elements(self.elements());
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
         renderer.render(&[group])
     }
 
-    fn snippets(&self) -> Vec<Snippet<'_, annotate_snippets::Annotation<'_>>> {
+    fn elements(&self) -> Vec<Element<'_>> {
         let Some(location) = &self.location else {
             return Vec::new();
         };
-        let primary = AnnotationKind::Primary;
-        let context = AnnotationKind::Context;
-        let key = self.key.as_deref();
-        match &self.related {
-            Some(related) if Arc::ptr_eq(&related.location.source, &location.source) => {
-                let (first, last) = if related.location.span.start < location.span.start {
-                    (&related.location, location)
-                } else {
-                    (location, &related.location)
-                };
-                let cut = Cut::new(&location.source, first.span.start, last.span.start);
-                vec![
-                    cut.snippet()
-                        .annotation(primary.span(cut.span(location)).label(key))
-                        .annotation(
-                            context
-                                .span(cut.span(&related.location))
-                                .label(related.message.as_str()),
-                        ),
-                ]
-            }
-            Some(related) => {
-                let cuts = [location, &related.location]
-                    .map(|place| Cut::new(&place.source, place.span.start, place.span.start));
-                vec![
-                    cuts[0]
-                        .snippet()
-                        .annotation(primary.span(cuts[0].span(location)).label(key)),
-                    cuts[1].snippet().annotation(
-                        context
-                            .span(cuts[1].span(&related.location))
-                            .label(related.message.as_str()),
-                    ),
-                ]
-            }
-            None => {
-                let cut = Cut::new(&location.source, location.span.start, location.span.start);
-                vec![
-                    cut.snippet()
-                        .annotation(primary.span(cut.span(location)).label(key)),
-                ]
+        let mark = (location, AnnotationKind::Primary, self.key.as_deref());
+        let Some(related) = &self.related else {
+            return drawn(&[mark]);
+        };
+        let other = (
+            &related.location,
+            AnnotationKind::Context,
+            Some(related.message.as_str()),
+        );
+        if location.is_near(&related.location) {
+            return drawn(&[mark, other]);
+        }
+        let mut elements = drawn(&[mark]);
+        elements.extend(drawn(&[other]));
+        elements
+    }
+}
+
+/// A place, how it is marked, and what is written beside the mark.
+type Mark<'a> = (&'a Location, AnnotationKind, Option<&'a str>);
+
+/// A longer line is not drawn whole.
+const LONG_LINE: usize = 1000;
+
+/// How much of a long line is drawn, before its mark and from there on.
+const AROUND: usize = 60;
+
+/// Places of one text that are near each other, under their lines. Only these
+/// lines are given to the renderer: drawing does not depend on the size of the file.
+fn drawn<'a>(marks: &[Mark<'a>]) -> Vec<Element<'a>> {
+    let Some((location, ..)) = marks.first() else {
+        return Vec::new();
+    };
+    let source: &'a Source = &location.source;
+    let lines = marks
+        .iter()
+        .map(|(place, ..)| source.line(place.span.start));
+    let (first, last) = lines.fold((usize::MAX, 0), |(first, last), line| {
+        (first.min(line), last.max(line))
+    });
+    let mut range = source.lines(first, last);
+    // The renderer knows the column only where it is given the line's beginning.
+    let mut origin = None;
+    if first == last && range.len() > LONG_LINE {
+        let start = floor_char(&source.text, location.span.start.saturating_sub(AROUND));
+        let end = floor_char(&source.text, location.span.start + 2 * AROUND);
+        range = start.max(range.start)..end.min(range.end);
+        let place = Origin::path(source.name.as_str())
+            .line(first + 1)
+            .char_column(usize::try_from(location.column).unwrap_or(0));
+        origin = Some(Element::from(place));
+    }
+    let text = &source.text[range.clone()];
+    let mut snippet = Snippet::source(text).line_start(first + 1);
+    if origin.is_none() {
+        snippet = snippet.path(source.name.as_str());
+    }
+    for (place, kind, label) in marks {
+        // On the first of its lines only, and inside of what is drawn.
+        let line_end = source.lines(0, source.line(place.span.start)).end;
+        let inside = |at: usize| at.clamp(range.start, range.end) - range.start;
+        let span = inside(place.span.start)..inside(place.span.end.min(line_end));
+        snippet = snippet.annotation(kind.span(span).label(*label));
+    }
+    origin.into_iter().chain([snippet.into()]).collect()
+}
+
+/// A text of one line, and not too long: what is quoted in it can be anything.
+fn one_line(text: String) -> String {
+    const MOST: usize = 1000;
+    let is_plain = |letter: char| !letter.is_control() && !is_invisible(letter);
+    if text.len() <= MOST && text.chars().all(is_plain) {
+        return text;
+    }
+    let (head, tail) = if text.len() <= MOST {
+        (text.as_str(), None)
+    } else {
+        let head = &text[..floor_char(&text, MOST / 2)];
+        let tail = &text[floor_char(&text, text.len() - MOST / 2)..];
+        (head, Some(tail))
+    };
+    let mut line = String::with_capacity(MOST + 16);
+    for part in [Some(head), tail.map(|_| " .. "), tail]
+        .into_iter()
+        .flatten()
+    {
+        for letter in part.chars() {
+            if is_plain(letter) {
+                line.push(letter);
+            } else {
+                line.extend(letter.escape_default());
             }
         }
     }
+    line
 }
 
-/// Whole lines of a text: what is drawn. Only these are given to the renderer,
-/// so that drawing does not depend on the size of the file.
-struct Cut<'a> {
-    source: &'a Source,
-    start: usize,
-    end: usize,
-    line: usize,
+/// Letters that change what others look like: they are shown by number.
+fn is_invisible(letter: char) -> bool {
+    matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-impl<'a> Cut<'a> {
-    fn new(source: &'a Source, first: usize, last: usize) -> Self {
-        let text = &source.text;
-        let start = text[..first].rfind('\n').map_or(0, |newline| newline + 1);
-        let end = text[last..]
-            .find('\n')
-            .map_or(text.len(), |newline| last + newline);
-        Self {
-            source,
-            start,
-            end,
-            line: text[..start].matches('\n').count() + 1,
+/// More problems are only counted: nobody mends so many before the next try, and
+/// a hostile file has one in every line.
+pub(super) const MOST_PROBLEMS: usize = 500;
+
+/// Problems as they are found.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    list: Vec<Diagnostic>,
+    errors: usize,
+    left_out: usize,
+}
+
+impl Problems {
+    /// Whether further ones are only counted. Warnings alone never fill it: what
+    /// has no error is read to its end.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors >= MOST_PROBLEMS
+    }
+
+    /// One more that is only counted.
+    pub(super) fn count(&mut self) {
+        self.left_out += 1;
+    }
+
+    pub(super) fn push(&mut self, problem: Diagnostic) {
+        let _ = self.add(problem);
+    }
+
+    /// The problem in the list, unless it was only counted.
+    pub(super) fn add(&mut self, problem: Diagnostic) -> Option<&mut Diagnostic> {
+        let is_error = problem.severity == Severity::Error;
+        if self.is_full() || (!is_error && self.list.len() >= MOST_PROBLEMS) {
+            self.count();
+            return None;
         }
+        self.errors += usize::from(is_error);
+        self.list.push(problem);
+        self.list.last_mut()
     }
 
-    fn snippet<T: Clone>(&self) -> Snippet<'a, T> {
-        Snippet::source(&self.source.text[self.start..self.end])
-            .path(self.source.name.as_str())
-            .line_start(self.line)
+    pub(super) fn has_errors(&self) -> bool {
+        self.errors > 0
     }
 
-    /// The span inside the cut, on its first line only.
-    fn span(&self, location: &Location) -> Range<usize> {
-        let text = &self.source.text[self.start..self.end];
-        let start = location.span.start.saturating_sub(self.start);
-        let line_end = text[start..]
-            .find('\n')
-            .map_or(text.len(), |newline| start + newline);
-        let end = location.span.end.saturating_sub(self.start).min(line_end);
-        start..end.max(start)
+    pub(super) fn in_order(self) -> Diagnostics {
+        Diagnostics::new(self.list, self.left_out)
     }
 }
+
+/// As many are drawn: whoever mended these reads the rest in the next run.
+const MOST_DRAWN: usize = 50;
 
 /// All problems of a config, in the order of the files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Diagnostics(Vec<Diagnostic>);
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Diagnostics {
+    list: Vec<Diagnostic>,
+    left_out: usize,
+}
 
 impl Diagnostics {
     /// Puts them in the order of the files. What has no place goes first.
-    pub(super) fn new(mut items: Vec<Diagnostic>) -> Self {
+    fn new(mut list: Vec<Diagnostic>, left_out: usize) -> Self {
         let start = |item: &Diagnostic| item.location.as_ref().map_or(0, |place| place.span.start);
-        items.sort_by_key(|item| (item.rank, start(item)));
-        items.dedup();
-        Self(items)
+        list.sort_by_key(|item| (item.rank, start(item)));
+        list.dedup();
+        Self { list, left_out }
+    }
+
+    /// One alone.
+    pub(super) fn of(problem: Diagnostic) -> Self {
+        Self::new(vec![problem], 0)
     }
 
     /// One by one.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
-        self.0.iter()
+        self.list.iter()
     }
 
-    /// How many.
+    /// How many there are, with those that are not in the list.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list.len() + self.left_out
+    }
+
+    /// How many are not in the list: after some hundreds they are only counted.
+    pub fn left_out(&self) -> usize {
+        self.left_out
     }
 
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// Whether any of them is an error.
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|item| item.severity == Severity::Error)
+        self.iter().any(|item| item.severity == Severity::Error)
     }
 
-    /// Draws all of them, each under its line of source, for a terminal of `width` columns.
+    /// Draws them, each under its line of source, for a terminal of `width` columns.
+    /// Those after the first fifty are only counted.
     pub fn render(&self, colour: bool, width: usize) -> String {
-        let drawn: Vec<String> = self
-            .0
+        let mut drawn: Vec<String> = self
             .iter()
+            .take(MOST_DRAWN)
             .map(|item| item.render(colour, width))
             .collect();
+        match self.len().saturating_sub(MOST_DRAWN) {
+            0 => {}
+            1 => drawn.push("and 1 more".to_owned()),
+            more => drawn.push(format!("and {more} more")),
+        }
         drawn.join("\n\n")
     }
 }
@@ -315,7 +451,13 @@ impl<'a> IntoIterator for &'a Diagnostics {
     type Item = &'a Diagnostic;
     type IntoIter = std::slice::Iter<'a, Diagnostic>;
     fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
+        self.iter()
+    }
+}
+
+impl Serialize for Diagnostics {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.list.serialize(serializer)
     }
 }
 
@@ -329,16 +471,49 @@ impl std::error::Error for Diagnostics {}
 
 /// The nearest of some words to one that is none of them, if any is near.
 pub(super) fn nearest<'a>(word: &str, among: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // What is longer is not typed by hand, and comparing takes the square of it.
+    const LONGEST: usize = 64;
+    if word.len() > LONGEST {
+        return None;
+    }
     // A third of the letters wrong is a typo; more is another word.
     let most = (word.chars().count() / 3).max(1);
+    let stem = word.trim_end_matches('s');
     among
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| {
-            *distance <= most || candidate.trim_end_matches('s') == word.trim_end_matches('s')
+        .filter_map(|candidate| {
+            if candidate.trim_end_matches('s') == stem {
+                return Some((1, candidate));
+            }
+            // Cheap to see, and enough to pass over nearly all of them.
+            if least_distance(word, candidate) > most {
+                return None;
+            }
+            let distance = strsim::damerau_levenshtein(word, candidate);
+            (distance <= most).then_some((distance, candidate))
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// Two words are at least so far apart: each letter too many is taken out, and
+/// each that only one of them has is put in or changed.
+fn least_distance(one: &str, other: &str) -> usize {
+    if !one.is_ascii() || !other.is_ascii() {
+        return 0;
+    }
+    // Letters that fall together make the result smaller, which is still true.
+    let letters = |text: &str| {
+        text.bytes()
+            .fold(0_u64, |letters, byte| letters | 1 << (byte & 63))
+    };
+    let (ones, others) = (letters(one), letters(other));
+    let apart = (ones & !others)
+        .count_ones()
+        .max((others & !ones).count_ones());
+    one.len()
+        .abs_diff(other.len())
+        .max(usize::try_from(apart).unwrap_or(0))
 }
 
 /// `` `a`, `b` or `c` ``.

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use super::diagnostics::MOST_PROBLEMS;
+
 /// What is wrong with one `${..}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -30,6 +32,10 @@ pub(super) fn interpolate(text: &str, lookup: Lookup<'_>) -> Result<String, Vec<
         Err(faults)
     }
 }
+
+/// What no text grows beyond: a value of a megabyte that is named a thousand
+/// times is no config.
+const LARGEST: usize = 1 << 20;
 
 /// Deeper than anybody writes defaults in defaults.
 const DEEPEST: usize = 16;
@@ -66,7 +72,18 @@ fn expand(
                 span: offset + start..offset + end,
                 depth,
             };
-            done.push_str(&place.value(lookup, faults));
+            let value = place.value(lookup, faults);
+            if done.len() + value.len() > LARGEST {
+                faults.push(place.fault(
+                    "with this value the text is too long".to_owned(),
+                    "put a text of this size into a file, and mount that",
+                ));
+                return done;
+            }
+            if faults.len() >= MOST_PROBLEMS {
+                return done;
+            }
+            done.push_str(&value);
             at = end;
         } else {
             done.push('$');
@@ -192,28 +209,6 @@ enum Otherwise {
     Fail,
 }
 
-/// The bytes of the source that a span of the decoded text was written as.
-///
-/// `written` is the value as it is in the file, quotes included. Escapes make
-/// the two differ: then the `$` is found by its number, and if even that fails
-/// (it was written as an escape) the whole value is meant.
-pub(super) fn span_in_source(written: &str, text: &str, span: &Range<usize>) -> Range<usize> {
-    let whole = 0..written.len();
-    let expression = &text[span.clone()];
-    if let Some(start) = written.find(text) {
-        return start + span.start..start + span.end;
-    }
-    let number = text[..span.start].matches('$').count();
-    let Some((start, _)) = written.match_indices('$').nth(number) else {
-        return whole;
-    };
-    if written[start..].starts_with(expression) {
-        start..start + expression.len()
-    } else {
-        start..written.len()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,11 +253,28 @@ mod tests {
     }
 
     #[test]
-    fn a_span_survives_escapes() {
-        let written = r#""a\t$$ ${B}""#;
-        let text = "a\t$$ ${B}";
-        let span = text.find("${").unwrap()..text.len();
-        assert_eq!(&written[span_in_source(written, text, &span)], "${B}");
+    fn a_text_that_grows_without_end_is_refused() {
+        let long = "x".repeat(LARGEST / 2);
+        let faults = interpolate("${V}${V}${V}", &|_| Some(long.clone())).unwrap_err();
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].span, 8..12);
+    }
+
+    #[test]
+    fn defaults_nest_only_so_deep() {
+        let deep = |depth| format!("{}x{}", "${B:-".repeat(depth), "}".repeat(depth));
+        assert_eq!(ok(&deep(DEEPEST)), "x");
+        assert_eq!(
+            interpolate(&deep(DEEPEST + 1), &lookup).unwrap_err().len(),
+            1
+        );
+        assert_eq!(interpolate(&deep(10_000), &lookup).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn a_default_holds_anything_but_its_closing_brace() {
+        assert_eq!(ok("${B:-a:-b?c $$ é}"), "a:-b?c $ é");
+        assert_eq!(ok("${B:-{\"a\": 1}}"), "{\"a\": 1}");
     }
 
     proptest::proptest! {

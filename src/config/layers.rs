@@ -22,8 +22,9 @@ use indexmap::IndexMap;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    decode::{Node, Segment, join, path_text},
-    diagnostics::{Diagnostic, Location, Source, nearest, one_of},
+    decode::{Node, Segment, segments},
+    diagnostics::{Diagnostic, Location, Problems, Source, nearest, one_of},
+    places::{Inside, Place, Places},
     syntax,
 };
 use crate::workspace::Origin;
@@ -79,45 +80,35 @@ pub enum LayerKind {
     Flag,
 }
 
+/// A longer key is no name, no path and no label, but an accident.
+const LONGEST_KEY: usize = 1024;
+
+/// More in one table or list is an accident, too: no engine has so many
+/// containers, and no container so many of anything.
+const MOST_ENTRIES: usize = 5_000;
+
+/// More in one file: a thousand services of sixty values each.
+const MOST_VALUES: usize = 60_000;
+
+/// The deepest key of a file has five steps; a variable must not make a deeper tree.
+const DEEPEST: usize = 16;
+
 /// One layer: its text, its values, and where each of them is.
 #[derive(Debug)]
 pub(super) struct Layer {
     pub(super) kind: LayerKind,
     pub(super) source: Arc<Source>,
     values: Dict,
-    pub(super) spans: HashMap<String, Spans>,
-    /// Where each line starts.
-    lines: Vec<usize>,
-}
-
-/// Where a key and its value are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Spans {
-    pub(super) key: Range<usize>,
-    pub(super) value: Range<usize>,
+    pub(super) places: Place,
 }
 
 impl Layer {
-    fn new(kind: LayerKind, source: Source) -> Self {
-        let newlines = source.text.match_indices('\n').map(|(at, _)| at + 1);
-        Self {
-            kind,
-            lines: std::iter::once(0).chain(newlines).collect(),
-            source: Arc::new(source),
-            values: Dict::new(),
-            spans: HashMap::new(),
-        }
-    }
-
     pub(super) fn defaults() -> Self {
         Self::parse(
             LayerKind::Default,
-            Source {
-                name: "built-in defaults".to_owned(),
-                text: DEFAULTS.to_owned(),
-            },
+            Source::new("built-in defaults", DEFAULTS),
             0,
-            &mut Vec::new(),
+            &mut Problems::default(),
         )
     }
 
@@ -126,20 +117,31 @@ impl Layer {
         kind: LayerKind,
         source: Source,
         rank: usize,
-        problems: &mut Vec<Diagnostic>,
+        problems: &mut Problems,
     ) -> Self {
-        let mut layer = Self::new(kind, source);
-        let source = Arc::clone(&layer.source);
-        let (table, errors) = DeTable::parse_recoverable(&source.text);
-        layer.values = layer.read_table(table.get_ref(), &mut Vec::new());
+        let source = Arc::new(source);
+        let (table, errors) = syntax::parse(&source.text);
+        let mut reading = Reading::default();
+        let (values, entries) = reading.table(table.get_ref());
+        let mut layer = Self {
+            kind,
+            values,
+            places: Place::table(entries),
+            source: Arc::clone(&source),
+        };
         syntax::explain(&layer, rank, &errors, problems);
+        for (span, message, help) in reading.too_much {
+            let mut problem = Diagnostic::error(message);
+            problem.place(rank, Location::new(&source, span)).help(help);
+            problems.push(problem);
+        }
         if kind == LayerKind::User {
             layer.keep_shared(rank, problems);
         }
         layer
     }
 
-    fn keep_shared(&mut self, rank: usize, problems: &mut Vec<Diagnostic>) {
+    fn keep_shared(&mut self, rank: usize, problems: &mut Problems) {
         let foreign: Vec<String> = self
             .values
             .keys()
@@ -150,8 +152,8 @@ impl Layer {
             self.values.remove(&key);
             let mut problem =
                 Diagnostic::error(format!("`{key}` cannot be set for all workspaces at once"));
-            if let Some(spans) = self.spans.get(&join("", &key)) {
-                problem.place(rank, Location::new(&self.source, spans.key.clone()));
+            if let Some(place) = self.places.child(&Segment::Key(key.clone())) {
+                problem.place(rank, Location::new(&self.source, place.key.clone()));
             }
             problem.key(key).help(format!(
                 "the user file may have {}; the rest belongs into a cosmos.toml",
@@ -161,61 +163,10 @@ impl Layer {
         }
     }
 
-    fn read_table(&mut self, table: &DeTable<'_>, path: &mut Vec<Segment>) -> Dict {
-        let mut values = Dict::new();
-        for (key, value) in table {
-            path.push(Segment::Key(key.get_ref().to_string()));
-            let read = self.read_value(value.get_ref(), path);
-            self.spans.insert(
-                path_text(path),
-                Spans {
-                    key: key.span(),
-                    value: value.span(),
-                },
-            );
-            path.pop();
-            values.insert(key.get_ref().to_string(), read);
-        }
-        values
-    }
-
-    fn read_value(&mut self, value: &DeValue<'_>, path: &mut Vec<Segment>) -> Value {
-        match value {
-            DeValue::String(text) => Value::from(text.to_string()),
-            DeValue::Integer(number) => {
-                match i64::from_str_radix(number.as_str(), number.radix()) {
-                    Ok(number) => Value::from(number),
-                    // Too large for any key: whatever wants a whole number says so.
-                    Err(_) => Value::from(number.as_str().parse().unwrap_or(f64::INFINITY)),
-                }
-            }
-            DeValue::Float(number) => Value::from(number.as_str().parse().unwrap_or(f64::NAN)),
-            DeValue::Boolean(value) => Value::from(*value),
-            DeValue::Datetime(date) => Value::from(date.to_string()),
-            DeValue::Array(items) => {
-                let mut values = Vec::with_capacity(items.len());
-                for (index, item) in items.iter().enumerate() {
-                    path.push(Segment::Index(index));
-                    values.push(self.read_value(item.get_ref(), path));
-                    self.spans.insert(
-                        path_text(path),
-                        Spans {
-                            key: item.span(),
-                            value: item.span(),
-                        },
-                    );
-                    path.pop();
-                }
-                Value::from(values)
-            }
-            DeValue::Table(table) => Value::from(self.read_table(table, path)),
-        }
-    }
-
     /// What the variables of the environment set.
     pub(super) fn environment(
         variables: &BTreeMap<String, String>,
-        problems: &mut Vec<Diagnostic>,
+        problems: &mut Problems,
     ) -> Self {
         let mut set = Vec::new();
         for (name, value) in variables {
@@ -231,7 +182,8 @@ impl Layer {
                     .split("__")
                     .map(str::to_owned)
                     .collect();
-                if path.len() > 1 && TABLES.contains(&path[0].as_str()) {
+                let is_key = path.len() > 1 && path.len() <= DEEPEST;
+                if is_key && TABLES.contains(&path[0].as_str()) {
                     set.push((name.as_str(), path, value.as_str()));
                 } else if let Some(known) = nearest(name, VARIABLES.iter().map(|(name, _)| *name)) {
                     let mut problem =
@@ -258,7 +210,7 @@ impl Layer {
 
     fn loose(kind: LayerKind, name: &str, set: &[(&str, Vec<String>, &str)]) -> Self {
         let mut text = String::new();
-        let mut spans = HashMap::new();
+        let mut places = Place::table(IndexMap::new());
         let mut values = Dict::new();
         for (name, path, value) in set {
             let start = text.len();
@@ -267,36 +219,119 @@ impl Layer {
             text.push('=');
             let start = text.len();
             text.push_str(value);
-            let value_span = start..text.len();
+            let place = Place {
+                key,
+                value: start..text.len(),
+                inside: Inside::Nothing,
+            };
             text.push('\n');
-            for depth in 1..=path.len() {
-                let path = path[..depth]
-                    .iter()
-                    .fold(String::new(), |path, key| join(&path, key));
-                spans.entry(path).or_insert(Spans {
-                    key: key.clone(),
-                    value: value_span.clone(),
-                });
-            }
+            places.insert(path, &place);
             insert(&mut values, path, value);
         }
-        let source = Source {
-            name: name.to_owned(),
-            text,
-        };
         Self {
+            kind,
+            source: Arc::new(Source::new(name, text)),
             values,
-            spans,
-            ..Self::new(kind, source)
+            places,
         }
-    }
-
-    fn line(&self, offset: usize) -> u32 {
-        u32::try_from(self.lines.partition_point(|start| *start <= offset)).unwrap_or(u32::MAX)
     }
 
     fn is_loose(&self) -> bool {
         matches!(self.kind, LayerKind::Environment | LayerKind::Flag)
+    }
+}
+
+/// Reads values and their places, as far as there is sense in it.
+#[derive(Default)]
+struct Reading {
+    values: usize,
+    /// What is left out: where, what is wrong with it, and what would be right.
+    too_much: Vec<(Range<usize>, String, String)>,
+}
+
+impl Reading {
+    fn table(&mut self, table: &DeTable<'_>) -> (Dict, IndexMap<String, Place>) {
+        let mut values = Dict::new();
+        let mut places = IndexMap::with_capacity(table.len());
+        for (key, value) in table {
+            let span = key.span();
+            let key = key.get_ref();
+            if key.len() > LONGEST_KEY {
+                let message = format!("this key has {} bytes", key.len());
+                self.leave_out(span, message, format!("{LONGEST_KEY} are the most"));
+            } else if let Some((read, inside)) = self.value(&span, value.get_ref()) {
+                let place = Place {
+                    key: span,
+                    value: value.span(),
+                    inside,
+                };
+                values.insert(key.to_string(), read);
+                places.insert(key.to_string(), place);
+            }
+        }
+        (values, places)
+    }
+
+    /// `at` is where a value that is left out is reported.
+    fn value(&mut self, at: &Range<usize>, value: &DeValue<'_>) -> Option<(Value, Inside)> {
+        let (what, entries) = match value {
+            DeValue::Array(items) => ("list", items.len()),
+            DeValue::Table(table) => ("table", table.len()),
+            _ => ("", 0),
+        };
+        if entries > MOST_ENTRIES {
+            let message = format!("this {what} has {entries} entries");
+            self.leave_out(at.clone(), message, format!("{MOST_ENTRIES} are the most"));
+            return None;
+        }
+        self.values += 1;
+        if self.values > MOST_VALUES {
+            if self.values == MOST_VALUES + 1 {
+                let message = format!("there are more than {MOST_VALUES} values up to here");
+                let help = "no workspace has so many: split it, or mount what is data";
+                self.leave_out(at.clone(), message, help.to_owned());
+            }
+            return None;
+        }
+        let value = match value {
+            DeValue::String(text) => Value::from(text.to_string()),
+            DeValue::Integer(number) => {
+                match i64::from_str_radix(number.as_str(), number.radix()) {
+                    Ok(number) => Value::from(number),
+                    // Too large for any key: whatever wants a whole number says so.
+                    Err(_) => Value::from(number.as_str().parse().unwrap_or(f64::INFINITY)),
+                }
+            }
+            DeValue::Float(number) => Value::from(number.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Boolean(value) => Value::from(*value),
+            DeValue::Datetime(date) => Value::from(date.to_string()),
+            DeValue::Array(items) => {
+                let mut values = Vec::with_capacity(items.len());
+                let mut places = Vec::with_capacity(items.len());
+                for item in items {
+                    let span = item.span();
+                    let Some((read, inside)) = self.value(&span, item.get_ref()) else {
+                        continue;
+                    };
+                    values.push(read);
+                    places.push(Place {
+                        key: span.clone(),
+                        value: span,
+                        inside,
+                    });
+                }
+                return Some((Value::from(values), Inside::List(places)));
+            }
+            DeValue::Table(table) => {
+                let (values, places) = self.table(table);
+                return Some((Value::from(values), Inside::Table(places)));
+            }
+        };
+        Some((value, Inside::Nothing))
+    }
+
+    fn leave_out(&mut self, at: Range<usize>, message: String, help: String) {
+        self.too_much.push((at, message, help));
     }
 }
 
@@ -317,16 +352,89 @@ fn insert(values: &mut Dict, path: &[String], value: &str) {
     }
 }
 
-/// A layer on its way into Figment, under its number.
-struct Numbered<'a>(usize, &'a Layer);
+/// The values of one layer on their way into Figment.
+struct Values(Dict);
 
-impl Provider for Numbered<'_> {
+impl Provider for Values {
     fn metadata(&self) -> Metadata {
-        Metadata::named(self.0.to_string())
+        Metadata::named("layer")
     }
 
     fn data(&self) -> figment::Result<Map<Profile, Dict>> {
-        Ok(Map::from([(Profile::Default, self.1.values.clone())]))
+        Ok(Map::from([(Profile::Default, self.0.clone())]))
+    }
+}
+
+/// All values; later layers win.
+///
+/// Figment copies everything it is given, more than once. So it is given only
+/// what two layers speak of: of a thousand services that is hardly any.
+fn join_values(layers: Vec<Dict>) -> Dict {
+    let mut speakers: HashMap<(String, String), usize> = HashMap::new();
+    for (table, value) in layers.iter().flatten() {
+        for name in names(value) {
+            *speakers.entry((table.clone(), name)).or_default() += 1;
+        }
+    }
+    let mut joined = Dict::new();
+    let mut figment = Figment::new();
+    for layer in layers {
+        let mut shared = Dict::new();
+        for (table, value) in layer {
+            let is_alone = |name: &str| {
+                let key = (table.clone(), name.to_owned());
+                speakers.get(&key) == Some(&1)
+            };
+            let (alone, rest) = match value {
+                Value::Dict(tag, entries) => {
+                    let (alone, rest): (Dict, Dict) =
+                        entries.into_iter().partition(|(name, _)| is_alone(name));
+                    (alone, Value::Dict(tag, rest))
+                }
+                value => (Dict::new(), value),
+            };
+            put(&mut joined, table.clone(), Value::from(alone));
+            shared.insert(table, rest);
+        }
+        figment = figment.merge(Values(shared));
+    }
+    // No provider of ours fails.
+    let shared = figment
+        .data()
+        .ok()
+        .and_then(|mut profiles| profiles.remove(&Profile::Default))
+        .unwrap_or_default();
+    for (table, value) in shared {
+        put(&mut joined, table, value);
+    }
+    joined
+}
+
+/// The keys of a table; what is none has one without a name.
+fn names(value: &Value) -> Vec<String> {
+    match value {
+        Value::Dict(_, entries) => entries.keys().cloned().collect(),
+        _ => vec![String::new()],
+    }
+}
+
+/// Puts a value at a key, beside what is there.
+fn put(values: &mut Dict, key: String, value: Value) {
+    match (values.get_mut(&key), value) {
+        (Some(Value::Dict(_, there)), Value::Dict(_, more)) => there.extend(more),
+        (_, value) => {
+            values.insert(key, value);
+        }
+    }
+}
+
+impl Layer {
+    /// Where a value of it was written.
+    pub(super) fn origin(&self, place: &Place) -> Origin {
+        Origin {
+            file: self.source.name.clone(),
+            line: self.source.position(place.key.start).0,
+        }
     }
 }
 
@@ -335,84 +443,57 @@ impl Provider for Numbered<'_> {
 pub(super) struct Document {
     pub(super) root: Node,
     pub(super) layers: Vec<Layer>,
-    /// Which layer each value is from; for a table, the first that has it.
-    from: HashMap<String, usize>,
 }
 
 impl Document {
-    pub(super) fn merge(layers: Vec<Layer>) -> Self {
-        let figment = layers
-            .iter()
-            .enumerate()
-            .fold(Figment::new(), |figment, (number, layer)| {
-                figment.merge(Numbered(number, layer))
-            });
-        // No provider of ours fails.
-        let values = figment
-            .data()
-            .ok()
-            .and_then(|mut profiles| profiles.remove(&Profile::Default))
-            .unwrap_or_default();
+    pub(super) fn merge(mut layers: Vec<Layer>) -> Self {
+        // Figment copies what it is given, and the values are not needed here any more.
+        let values: Vec<Dict> = layers
+            .iter_mut()
+            .map(|layer| std::mem::take(&mut layer.values))
+            .collect();
+        let values = join_values(values);
         let mut merged = Self {
             root: Node::Refused,
             layers,
-            from: HashMap::new(),
         };
-        merged.root = Node::Table(merged.table(&figment, values, ""));
+        if let Some(places) = merged.places() {
+            merged.root = Node::Table(merged.table(values, &places));
+        }
         merged
     }
 
-    fn table(&mut self, figment: &Figment, values: Dict, path: &str) -> IndexMap<String, Node> {
-        let mut entries: Vec<_> = values
-            .into_iter()
-            .map(|(key, value)| {
-                let path = join(path, &key);
-                let place = self
-                    .layers
-                    .iter()
-                    .enumerate()
-                    .find_map(|(number, layer)| {
-                        layer
-                            .spans
-                            .get(&path)
-                            .map(|spans| (number, spans.key.start))
-                    })
-                    .unwrap_or_default();
-                (place, path, key, value)
-            })
-            .collect();
-        entries.sort_by_key(|(place, ..)| *place);
-        entries
-            .into_iter()
-            .map(|((first, _), path, key, value)| {
-                let node = self.node(figment, value, first, &path);
-                (key, node)
-            })
-            .collect()
+    /// The places of everything.
+    pub(super) fn places(&self) -> Option<Places<'_>> {
+        let roots = self.layers.iter().map(|layer| &layer.places);
+        Places::new(roots.enumerate())
     }
 
-    fn node(&mut self, figment: &Figment, value: Value, first: usize, path: &str) -> Node {
-        let layer = figment
-            .get_metadata(value.tag())
-            .and_then(|layer| layer.name.parse().ok())
-            .unwrap_or(first);
-        let from = match value {
-            Value::Dict(..) => first,
-            _ => layer,
-        };
-        self.from.insert(path.to_owned(), from);
+    /// Figment forgets the order of a table; the places have it.
+    fn table(&self, mut values: Dict, places: &Places<'_>) -> IndexMap<String, Node> {
+        let mut entries = IndexMap::with_capacity(values.len());
+        for (key, places) in places.entries() {
+            if let Some(value) = values.remove(key) {
+                entries.insert(key.to_owned(), self.node(value, &places));
+            }
+        }
+        entries
+    }
+
+    fn node(&self, value: Value, places: &Places<'_>) -> Node {
+        let layer = self.layers.get(places.first.0);
+        let is_loose = layer.is_some_and(Layer::is_loose);
         match value {
-            Value::Dict(_, values) => Node::Table(self.table(figment, values, path)),
-            Value::Array(_, items) => Node::List(
-                items
-                    .into_iter()
-                    .enumerate()
-                    .map(|(index, item)| {
-                        self.node(figment, item, layer, &format!("{path}[{index}]"))
-                    })
-                    .collect(),
-            ),
-            Value::String(_, text) if self.layers[layer].is_loose() => Node::Loose(text),
+            Value::Dict(_, values) => Node::Table(self.table(values, places)),
+            Value::Array(_, items) => {
+                let items = items.into_iter().zip(places.items());
+                Node::List(
+                    items
+                        .map(|(item, places)| self.node(item, &places))
+                        .collect(),
+                )
+            }
+            Value::String(_, text) if is_loose => Node::Loose(text),
             Value::String(_, text) => Node::Text(text),
             Value::Char(_, letter) => Node::Text(letter.to_string()),
             Value::Bool(_, value) => Node::Boolean(value),
@@ -431,54 +512,38 @@ impl Document {
         }
     }
 
-    /// The layer and the spans of a key path, or of the nearest thing around it.
+    /// The layer and the place of a key path, or of the nearest thing around it.
     /// The last value is whether it is the thing itself.
-    pub(super) fn find(&self, path: &str) -> Option<(usize, &Spans, bool)> {
-        let mut at = path;
-        loop {
-            let found = self.from.get(at).and_then(|number| {
-                let spans = self.layers.get(*number)?.spans.get(at)?;
-                Some((*number, spans, at.len() == path.len()))
-            });
-            if found.is_some() {
-                return found;
-            }
-            at = &at[..at.rfind(['.', '['])?];
+    pub(super) fn find(&self, path: &str) -> Option<(usize, &Place, bool)> {
+        let mut here = self.places()?;
+        let mut found = None;
+        for segment in segments(path) {
+            let Some(inside) = here.child(&segment) else {
+                return found.map(|(layer, place)| (layer, place, false));
+            };
+            found = Some(inside.first);
+            here = inside;
         }
-    }
-
-    /// Every key path, with the layer its value is from and the line there.
-    pub(super) fn lines(&self) -> impl Iterator<Item = (&str, &Layer, u32)> {
-        self.from.iter().filter_map(|(path, number)| {
-            let layer = self.layers.get(*number)?;
-            let spans = layer.spans.get(path)?;
-            Some((path.as_str(), layer, layer.line(spans.key.start)))
-        })
+        found.map(|(layer, place)| (layer, place, true))
     }
 
     /// The kind of layer that a key path's value is from, and its place there.
     pub(super) fn origin(&self, path: &str) -> Option<(LayerKind, Origin)> {
-        let (number, spans, _) = self.find(path)?;
+        let (number, place, _) = self.find(path)?;
         let layer = self.layers.get(number)?;
-        let origin = Origin {
-            file: layer.source.name.clone(),
-            line: layer.line(spans.key.start),
-        };
-        Some((layer.kind, origin))
+        Some((layer.kind, layer.origin(place)))
     }
 
     /// What each layer says about a key path, the one that wins last.
     pub(super) fn says(&self, path: &str) -> Vec<(LayerKind, Location, String)> {
+        let path = segments(path);
         self.layers
             .iter()
             .filter_map(|layer| {
-                let spans = layer.spans.get(path)?;
-                let text = layer.source.text.get(spans.value.clone())?.to_owned();
-                Some((
-                    layer.kind,
-                    Location::new(&layer.source, spans.key.clone()),
-                    text,
-                ))
+                let place = layer.places.at(&path)?;
+                let text = layer.source.text.get(place.value.clone())?.to_owned();
+                let location = Location::new(&layer.source, place.key.clone());
+                Some((layer.kind, location, text))
             })
             .collect()
     }

@@ -20,23 +20,25 @@ mod glob;
 mod ignore;
 mod interpolate;
 mod layers;
+mod places;
+mod read;
 mod report;
 mod resolve;
 pub mod schema;
 mod syntax;
 mod units;
+mod written;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::BTreeMap,
-    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use crate::workspace::{Image, Installation, Origin, Origins, SecretName, Workspace};
+use crate::workspace::{Image, Installation, Origins, SecretName, Workspace};
 
 pub use context::{
     BuildDigest, ContextError, ContextFile, ContextKind, build_digest, context_files, open_file,
@@ -48,7 +50,9 @@ pub use layers::LayerKind;
 pub use schema::{EngineName, schema};
 
 use decode::{Node, Segment, decode, join, path_text};
+use diagnostics::Problems;
 use layers::{Document, Layer, TABLES};
+use read::{display_name, folder_of, read_text};
 use report::Report;
 use schema::Config;
 
@@ -63,7 +67,8 @@ pub fn find(start: &Path) -> Option<PathBuf> {
     start
         .ancestors()
         .map(|folder| folder.join(FILE_NAME))
-        .find(|file| file.is_file())
+        // Whatever it is: one that cannot be read must not be passed over for another.
+        .find(|file| file.symlink_metadata().is_ok())
 }
 
 /// Everything a config is read from.
@@ -149,16 +154,13 @@ impl Loaded {
 /// # Errors
 /// All problems at once, in the order of the files.
 pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
-    let mut problems = Vec::new();
+    let mut problems = Problems::default();
     let mut files = Vec::new();
 
     // First the layers; with a syntax error in any, the rest would be guesswork.
     let layers = read_layers(sources, &mut files, &mut problems);
-    if problems
-        .iter()
-        .any(|problem| problem.severity == Severity::Error)
-    {
-        return Err(Diagnostics::new(problems));
+    if problems.has_errors() {
+        return Err(problems.in_order());
     }
     let mut report = Report::new(Document::merge(layers), problems);
     let mut root = std::mem::replace(&mut report.document.root, Node::Refused);
@@ -172,6 +174,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
     };
     put_variables_in(&mut root, &mut Vec::new(), &lookup, &mut report);
     let config = decode_config(&mut root, &mut report);
+    if report.is_full() {
+        // What would be found is not told any more.
+        return Err(report.into_parts().1);
+    }
     let resolved = resolve::resolve(
         &resolve::Given {
             config: &config,
@@ -184,8 +190,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
         &mut files,
     );
 
-    let (document, problems) = report.into_parts();
-    let diagnostics = Diagnostics::new(problems);
+    let (document, diagnostics) = report.into_parts();
     let Some(resolved) = resolved.filter(|_| !diagnostics.has_errors()) else {
         return Err(diagnostics);
     };
@@ -205,11 +210,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
     })
 }
 
-fn read_layers(
-    sources: &Sources,
-    files: &mut Vec<PathBuf>,
-    problems: &mut Vec<Diagnostic>,
-) -> Vec<Layer> {
+fn read_layers(sources: &Sources, files: &mut Vec<PathBuf>, problems: &mut Problems) -> Vec<Layer> {
     let folder = folder_of(&sources.file);
     let local = folder.join(LOCAL_FILE_NAME);
     let mut layers = vec![Layer::defaults()];
@@ -237,76 +238,6 @@ fn read_layers(
     layers.push(Layer::environment(&sources.env, problems));
     layers.push(Layer::flags(&sources.flags));
     layers
-}
-
-/// The folder that a config's relative paths start from.
-fn folder_of(file: &Path) -> PathBuf {
-    let folder = match file.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    // One that cannot be resolved cannot be read either: that is reported there.
-    fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned())
-}
-
-/// A path as short as it can be: relative to the project where it is inside.
-fn display_name(path: &Path, folder: &Path) -> String {
-    let full = match (path.parent(), path.file_name()) {
-        (Some(parent), Some(name)) => {
-            let parent = if parent.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                parent
-            };
-            fs::canonicalize(parent).map_or_else(|_| path.to_owned(), |parent| parent.join(name))
-        }
-        _ => path.to_owned(),
-    };
-    let short = full.strip_prefix(folder).unwrap_or(&full);
-    short.display().to_string()
-}
-
-/// Reads a text file; `None` if there is none.
-fn read_text(path: &Path, name: &str, rank: usize) -> Result<Option<Source>, Box<Diagnostic>> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            let problem = Diagnostic::error(format!("cannot read `{name}`: {}", plain(&error)));
-            return Err(Box::new(problem));
-        }
-    };
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let at = error.utf8_error().valid_up_to();
-            let source = Arc::new(Source {
-                name: name.to_owned(),
-                text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
-            });
-            let mut problem = Diagnostic::error(format!("`{name}` is not UTF-8 text"));
-            problem
-                .place(rank, Location::new(&source, at..at + 1))
-                .help("save the file as UTF-8");
-            return Err(Box::new(problem));
-        }
-    };
-    // Editors on Windows write a mark that no line shows; spans would be off by it.
-    let text = match text.strip_prefix('\u{feff}') {
-        Some(text) => text.to_owned(),
-        None => text,
-    };
-    Ok(Some(Source {
-        name: name.to_owned(),
-        text,
-    }))
-}
-
-/// What the system says, without its error number.
-fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    text[..end].to_lowercase()
 }
 
 /// Reads the files named by `[workspace] env_file`; later ones win.
@@ -343,7 +274,8 @@ fn read_env_files(
     } else {
         let usual = folder.join(".env");
         files.push(usual.clone());
-        if usual.is_file() {
+        // A folder of that name is somebody else's: Python's environments are.
+        if usual.symlink_metadata().is_ok() && !usual.is_dir() {
             named.push(("workspace".to_owned(), ".env".to_owned()));
         }
     }
@@ -413,12 +345,7 @@ fn put_variables_in(
             let done = match interpolate::interpolate(text, lookup) {
                 Ok(done) => done,
                 Err(faults) => {
-                    let path = path_text(path);
-                    for fault in faults {
-                        report
-                            .text_error(&path, text, &fault.span, &fault.message)
-                            .help(fault.help);
-                    }
+                    report.faults(&path_text(path), text, faults);
                     *node = Node::Refused;
                     return;
                 }
@@ -498,17 +425,20 @@ fn decode_each<T: serde::de::DeserializeOwned>(
 
 /// Where each key was written, for reasons that the server gives later.
 fn origins(document: &Document) -> Origins {
-    let lines = document.lines();
-    Origins(
-        lines
-            .filter(|(path, ..)| !path.ends_with(']'))
-            .map(|(path, layer, line)| {
-                let origin = Origin {
-                    file: layer.source.name.clone(),
-                    line,
-                };
-                (path.to_owned(), origin)
-            })
-            .collect(),
-    )
+    let mut origins = BTreeMap::new();
+    let roots = document.places().map(|places| (String::new(), places));
+    let mut todo: Vec<_> = roots.into_iter().collect();
+    while let Some((path, places)) = todo.pop() {
+        for (key, inside) in places.entries() {
+            let path = join(&path, key);
+            let (layer, place) = inside.first;
+            if let Some(layer) = document.layers.get(layer) {
+                origins.insert(path.clone(), layer.origin(place));
+            }
+            if place.is_table() {
+                todo.push((path, inside));
+            }
+        }
+    }
+    Origins(origins)
 }

@@ -1,12 +1,13 @@
 //! Collects problems by key path, and knows where each path was written.
 
-use std::ops::Range;
+use std::sync::Arc;
 
 use super::{
     decode::{Refusal, Why, join, path_text},
-    diagnostics::{Diagnostic, Location, nearest, one_of},
+    diagnostics::{Diagnostic, Diagnostics, Location, Problems, nearest, one_of},
     interpolate,
     layers::Document,
+    written,
 };
 
 /// What other tools call a thing that is called otherwise here.
@@ -72,16 +73,47 @@ const OTHER_VALUES: [(&str, &str); 7] = [
     ("if_not_present", "missing"),
 ];
 
+/// Enough for a thousand names among a hundred, and over in some milliseconds.
+const MOST_COMPARISONS: usize = 100_000;
+
 /// Where problems go, and the document they are about.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) document: Document,
-    list: Vec<Diagnostic>,
+    problems: Problems,
+    /// How many comparisons of names are left for hints.
+    comparisons: usize,
+    /// Takes what is said of a problem that is only counted.
+    spare: Diagnostic,
 }
 
 impl Report {
-    pub(super) fn new(document: Document, list: Vec<Diagnostic>) -> Self {
-        Self { document, list }
+    pub(super) fn new(document: Document, problems: Problems) -> Self {
+        Self {
+            document,
+            problems,
+            comparisons: MOST_COMPARISONS,
+            spare: Diagnostic::error(String::new()),
+        }
+    }
+
+    /// Whether further problems are only counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.problems.is_full()
+    }
+
+    /// The nearest of some names. Among very many there is no looking for it.
+    pub(super) fn nearest(
+        &mut self,
+        word: &str,
+        among: impl IntoIterator<Item = impl AsRef<str>>,
+    ) -> Option<String> {
+        if self.is_full() {
+            return None;
+        }
+        let among: Vec<_> = among.into_iter().take(self.comparisons).collect();
+        self.comparisons -= among.len();
+        nearest(word, among.iter().map(AsRef::as_ref)).map(str::to_owned)
     }
 
     /// An error at the value of a key.
@@ -117,17 +149,19 @@ impl Report {
 
     /// A problem with a place of its own: in a file that is no layer.
     pub(super) fn push(&mut self, problem: Diagnostic) {
-        self.list.push(problem);
+        self.problems.push(problem);
     }
 
     fn add(&mut self, path: &str, mut problem: Diagnostic, at_key: bool) -> &mut Diagnostic {
+        if self.is_full() {
+            self.problems.count();
+            return &mut self.spare;
+        }
         if let Some((rank, location)) = self.location(path, at_key) {
             problem.place(rank, location);
         }
         problem.key(path);
-        self.list.push(problem);
-        let last = self.list.len() - 1;
-        &mut self.list[last]
+        self.problems.add(problem).unwrap_or(&mut self.spare)
     }
 
     fn location(&self, path: &str, at_key: bool) -> Option<(usize, Location)> {
@@ -145,27 +179,35 @@ impl Report {
         Some((number, Location::new(source, span)))
     }
 
-    /// An error inside the text at a path: `span` is of the decoded text.
-    pub(super) fn text_error(
-        &mut self,
-        path: &str,
-        text: &str,
-        span: &Range<usize>,
-        message: &str,
-    ) -> &mut Diagnostic {
-        let place = self.document.find(path).and_then(|(number, spans, _)| {
-            let source = &self.document.layers.get(number)?.source;
-            let written = source.text.get(spans.value.clone())?;
-            let inside = interpolate::span_in_source(written, text, span);
-            let start = spans.value.start;
-            let span = start + inside.start..start + inside.end;
-            Some((number, Location::new(source, span)))
-        });
-        let problem = self.error(path, message);
-        if let Some((rank, location)) = place {
-            problem.place(rank, location);
+    /// What is wrong inside the text at a path. The spans are of the decoded text.
+    pub(super) fn faults(&mut self, path: &str, text: &str, faults: Vec<interpolate::Fault>) {
+        let Some((rank, place, _)) = self.document.find(path) else {
+            return;
+        };
+        let Some(layer) = self.document.layers.get(rank) else {
+            return;
+        };
+        let source = Arc::clone(&layer.source);
+        let start = place.value.start;
+        let written = &source.text[place.value.clone()];
+        // A variable of the shell is written as it is.
+        let offsets = written::offsets(written)
+            .filter(|offsets| offsets.len() == text.len() + 1)
+            .unwrap_or_else(|| (0..=written.len()).collect());
+        for fault in faults {
+            if self.is_full() {
+                self.problems.count();
+                continue;
+            }
+            let at = |offset: usize| offsets.get(offset).map_or(written.len(), |at| *at);
+            let span = start + at(fault.span.start)..start + at(fault.span.end);
+            let mut problem = Diagnostic::error(fault.message);
+            problem
+                .place(rank, Location::new(&source, span))
+                .help(fault.help)
+                .key(path);
+            self.problems.push(problem);
         }
-        problem
     }
 
     /// What decoding refused.
@@ -209,6 +251,10 @@ impl Report {
     }
 
     pub(super) fn unknown_key(&mut self, path: &str, key: &str, parent: &str, known: &[&str]) {
+        if self.is_full() {
+            self.problems.count();
+            return;
+        }
         let place = if parent.is_empty() {
             "at the top of the file".to_owned()
         } else {
@@ -241,8 +287,7 @@ impl Report {
         known: impl IntoIterator<Item = &'n str>,
         table: &str,
     ) {
-        let known: Vec<&str> = known.into_iter().collect();
-        let meant = nearest(name, known.iter().copied()).map(str::to_owned);
+        let meant = self.nearest(name, known);
         // In a table the name is the key; in a list it is the value.
         let problem = if path.ends_with(']') || path.ends_with(".service") {
             self.error(path, message)
@@ -255,8 +300,8 @@ impl Report {
         });
     }
 
-    pub(super) fn into_parts(self) -> (Document, Vec<Diagnostic>) {
-        (self.document, self.list)
+    pub(super) fn into_parts(self) -> (Document, Diagnostics) {
+        (self.document, self.problems.in_order())
     }
 }
 

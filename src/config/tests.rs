@@ -5,6 +5,9 @@ use std::fs;
 use super::*;
 use crate::workspace::fingerprint;
 
+#[path = "../../tests/fixtures/config/hostile.rs"]
+mod hostile;
+
 /// A project's folder with what the fixtures refer to.
 fn project(file: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let outer = tempfile::tempdir().unwrap();
@@ -478,6 +481,8 @@ fn problems_are_data_too() {
         "file": "cosmos.toml",
         "line": 3,
         "column": 1,
+        "end_line": 3,
+        "end_column": 8,
         "help": "did you mean `replicas`?"
       }
     ]
@@ -506,6 +511,21 @@ fn a_value_in_a_value_in_a_value_is_refused_and_no_overflow() {
         let text = format!("a = {}", deep.repeat(20_000));
         assert!(load_text(&text).is_err());
         assert!(load_text(&deep.repeat(20_000)).is_err());
+    }
+}
+
+#[test]
+fn what_nobody_writes_is_read_or_explained_in_few_words() {
+    for (name, make) in hostile::HOSTILE {
+        let said = match load_text(&make(40_000)) {
+            Ok(loaded) => loaded.warnings.render(false, 100),
+            Err(problems) => problems.render(false, 100),
+        };
+        assert!(
+            said.len() < 200_000,
+            "{name}: {} bytes are said",
+            said.len()
+        );
     }
 }
 

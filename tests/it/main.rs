@@ -9,6 +9,7 @@
 )]
 
 mod cli;
+mod config;
 mod engine;
 mod house;
 mod layers;

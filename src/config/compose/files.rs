@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    config::{diagnostics::Source, plain},
+    config::{diagnostics::Source, read::plain},
     workspace::name::label_from,
 };
 
@@ -67,10 +67,7 @@ impl Files {
             },
         };
         self.opened.push(Opened {
-            source: Arc::new(Source {
-                name: name.to_owned(),
-                text,
-            }),
+            source: Arc::new(Source::new(name, text)),
             folder: real(folder),
         });
         Ok(self.opened.len() - 1)
@@ -180,10 +177,7 @@ fn read(path: &Path, name: &str) -> Result<String, Unreadable> {
         },
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
-            let source = Source {
-                name: name.to_owned(),
-                text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
-            };
+            let source = Source::new(name, String::from_utf8_lossy(error.as_bytes()));
             Err(Unreadable {
                 message: format!("`{name}` is not UTF-8 text"),
                 help: "save the file as UTF-8".to_owned(),

@@ -105,7 +105,7 @@ impl Gatherer {
             problem.place(0, Location::new(source, at..at + 1));
         }
         problem.help(fault.help.as_str());
-        Diagnostics::new(vec![problem])
+        Diagnostics::of(problem)
     }
 
     /// The same fault as one line, for a remark.
@@ -528,6 +528,6 @@ impl Unreadable {
             problem.place(0, Location::new(&Arc::new(source), at..at + 1));
         }
         problem.help(self.help);
-        Diagnostics::new(vec![problem])
+        Diagnostics::of(problem)
     }
 }

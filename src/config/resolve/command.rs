@@ -19,6 +19,9 @@ impl Resolver<'_, '_> {
         let config = self.given.config;
         let mut commands = IndexMap::with_capacity(config.commands.len());
         for (name, table) in &config.commands {
+            if self.report.is_full() {
+                break;
+            }
             let command_name = self.name::<CommandName>("commands", name);
             let command = self.command(name, table);
             if let (Some(command_name), Some(command)) = (command_name, command) {
@@ -89,17 +92,11 @@ impl Resolver<'_, '_> {
     ) -> Option<CommandKind> {
         let service_path = format!("{path}.service");
         if !self.is_written("services", service) {
-            let names: Vec<String> = self
-                .names_in("services")
-                .into_iter()
-                .map(str::to_owned)
-                .collect();
-            self.report.unknown_name(
+            self.unknown_name(
                 &service_path,
                 format!("{who} runs in `{service}`, which is not a service"),
                 service,
-                names.iter().map(String::as_str),
-                "services",
+                &["services"],
             );
             return None;
         }

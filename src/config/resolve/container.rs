@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
     net::IpAddr,
     path::{Component, Path, PathBuf},
 };
@@ -18,6 +17,7 @@ use crate::{
             ConfigForm, DeviceForm, Environment, Items, ModeForm, MountForm, PortForm, SecretForm,
             SizeForm, TmpfsForm, UlimitForm,
         },
+        read::{Unreadable, read},
         schema::{ContainerKeys, ResourcesTable},
         units,
     },
@@ -26,9 +26,6 @@ use crate::{
         SECRETS, SecretFile, SecretName, Transport, Ulimit,
     },
 };
-
-/// Content goes over the wire and into every fingerprint: beyond this, mount it.
-const LARGEST_CONFIG: u64 = 4 << 20;
 
 /// The least memory every engine accepts.
 const LEAST_MEMORY: u64 = 6 << 20;
@@ -479,37 +476,23 @@ impl Resolver<'_, '_> {
             let host = self.host_path(source);
             self.files.push(host.clone());
             self.danger_of_reading(&path, &host);
-            let content = match fs::metadata(&host) {
-                Ok(metadata) if metadata.is_dir() => {
+            let content = match read(&host) {
+                Ok(content) => content,
+                Err(why) => {
                     self.report
                         .key_error(
                             &path,
-                            format!("{who} has `{source}` in `configs`: a folder"),
+                            format!(
+                                "{who} has `{source}` in `configs`, which cannot be read: {why}"
+                            ),
                         )
-                        .help("name each file, or mount the folder");
+                        .help(match why {
+                            Unreadable::Folder => "name each file, or mount the folder",
+                            Unreadable::TooLarge => "mount it instead",
+                            _ => why.help(),
+                        });
                     continue;
                 }
-                Ok(metadata) if metadata.len() > LARGEST_CONFIG => {
-                    self.report
-                        .key_error(&path, format!("`{source}` is larger than 4 MiB"))
-                        .help("mount it instead");
-                    continue;
-                }
-                _ => match fs::read(&host) {
-                    Ok(content) => content,
-                    Err(error) => {
-                        self.report
-                            .key_error(
-                                &path,
-                                format!(
-                                    "{who} has `{source}` in `configs`, which cannot be read: {}",
-                                    crate::config::plain(&error)
-                                ),
-                            )
-                            .help("create the file, or mend the path");
-                        continue;
-                    }
-                },
             };
             self.check_absolute(&path, target);
             if let Some(other) = targets.insert(target.clone(), path.clone()) {

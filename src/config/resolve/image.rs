@@ -4,13 +4,12 @@ use std::fs;
 
 use indexmap::IndexMap;
 
-use super::{Resolver, placeholder};
+use super::{Resolver, names_in, placeholder};
 use crate::{
     config::{
         context::{ContextError, build_digest},
         decode::join,
-        diagnostics::nearest,
-        plain,
+        read::plain,
         schema::{BuildTable, ImageTable},
     },
     workspace::{Build, Image, ImageName, ImageRef, PullPolicy},
@@ -30,8 +29,8 @@ impl Resolver<'_, '_> {
         }
         // A bare word that is nearly a name here is most often a typo.
         if !text.contains(['/', ':', '@']) {
-            let meant = nearest(text, self.names_in("images")).map(str::to_owned);
-            if let Some(meant) = meant {
+            let names = names_in(self.given.written, "images");
+            if let Some(meant) = self.report.nearest(text, names) {
                 self.report
                     .warning(
                         path,

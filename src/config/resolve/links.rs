@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use indexmap::IndexMap;
 
-use super::{Resolver, each};
+use super::{Resolver, each, names_in};
 use crate::{
     config::{decode::join, forms::DependsOn},
     workspace::{AfterCondition, CommandKind, RunState, Service, Transport, Workspace},
@@ -25,19 +25,16 @@ pub(super) fn check(workspace: &mut Workspace, resolver: &mut Resolver<'_, '_>) 
 impl Resolver<'_, '_> {
     /// A name means one thing in `depends_on`, in `cosmos start` and as a container.
     fn check_shared_names(&mut self) {
-        let services: HashSet<&str> = self.names_in("services").into_iter().collect();
-        let both: Vec<String> = self
-            .names_in("commands")
-            .into_iter()
-            .filter(|name| services.contains(name))
-            .map(str::to_owned)
-            .collect();
-        for name in both {
+        let written = self.given.written;
+        for name in names_in(written, "commands") {
+            if !self.is_written("services", name) {
+                continue;
+            }
             self.report
                 .clash(
-                    &join("commands", &name),
+                    &join("commands", name),
                     format!("`{name}` is both a service and a command"),
-                    &join("services", &name),
+                    &join("services", name),
                     "the service",
                 )
                 .help("call one of them something else");
@@ -106,15 +103,11 @@ impl Resolver<'_, '_> {
             let is_service = self.is_written("services", name);
             let is_command = self.is_written("commands", name);
             if !is_service && !is_command {
-                let mut names: Vec<String> = Vec::new();
-                names.extend(self.names_in("services").into_iter().map(str::to_owned));
-                names.extend(self.names_in("commands").into_iter().map(str::to_owned));
-                self.report.unknown_name(
+                self.unknown_name(
                     &path,
                     format!("{who} depends on `{name}`, which is neither a service nor a command"),
                     name,
-                    names.iter().map(String::as_str),
-                    "services",
+                    &["services", "commands"],
                 );
                 continue;
             }
@@ -249,7 +242,7 @@ impl Resolver<'_, '_> {
     }
 
     fn check_host_ports(&mut self, workspace: &Workspace) {
-        let mut taken: HashMap<(u16, Transport), Vec<Claim<'_>>> = HashMap::new();
+        let mut taken: HashMap<(u16, Transport), Claims<'_>> = HashMap::new();
         let services = workspace
             .services
             .iter()
@@ -284,29 +277,26 @@ impl Resolver<'_, '_> {
                         )
                         .help(format!("write {} for a free host port each", port.container));
                 }
+                let claim = Claim {
+                    path,
+                    who: who.clone(),
+                };
                 let others = taken.entry((host, port.transport)).or_default();
-                let clash = others
-                    .iter()
-                    .find(|claim| overlap(claim.address, &port.address));
-                if let Some(claim) = clash {
-                    let message = if claim.who == who {
+                if let Some(other) = others.in_the_way_of(&port.address) {
+                    let message = if other.who == claim.who {
                         format!("{who} publishes host port {host} twice")
                     } else {
-                        let other = &claim.who;
+                        let other = &other.who;
                         format!("{who} publishes host port {host}, which {other} has already")
                     };
                     self.report
-                        .clash(&path, message, &claim.path, "the first")
+                        .clash(&claim.path, message, &other.path, "the first")
                         .help(format!(
                             "choose another, or write {} for a free one",
                             port.container
                         ));
                 }
-                others.push(Claim {
-                    address: &port.address,
-                    path,
-                    who: who.clone(),
-                });
+                others.add(&port.address, claim);
             }
         }
     }
@@ -391,16 +381,44 @@ impl Resolver<'_, '_> {
     }
 }
 
-/// A host port that something publishes.
-struct Claim<'a> {
-    address: &'a str,
+/// Who publishes a host port, and where it says so.
+struct Claim {
     path: String,
     who: String,
 }
 
-fn overlap(one: &str, other: &str) -> bool {
-    let is_any = |address: &str| matches!(address, "0.0.0.0" | "::");
-    one == other || is_any(one) || is_any(other)
+/// Those who publish one host port.
+#[derive(Default)]
+struct Claims<'a> {
+    list: Vec<Claim>,
+    /// The first of each address.
+    of_address: HashMap<&'a str, usize>,
+    /// The first that takes every address.
+    of_all: Option<usize>,
+}
+
+impl<'a> Claims<'a> {
+    /// The first that has the address already.
+    fn in_the_way_of(&self, address: &str) -> Option<&Claim> {
+        if is_every_address(address) {
+            return self.list.first();
+        }
+        let same = self.of_address.get(address).copied();
+        self.list.get(same.into_iter().chain(self.of_all).min()?)
+    }
+
+    fn add(&mut self, address: &'a str, claim: Claim) {
+        let number = self.list.len();
+        self.list.push(claim);
+        if is_every_address(address) {
+            self.of_all.get_or_insert(number);
+        }
+        self.of_address.entry(address).or_insert(number);
+    }
+}
+
+fn is_every_address(address: &str) -> bool {
+    matches!(address, "0.0.0.0" | "::")
 }
 
 /// A command is part of `up` if something that runs depends on it, however far away.
@@ -439,6 +457,9 @@ fn edges(workspace: &Workspace) -> IndexMap<&str, Vec<&str>> {
     edges
 }
 
+/// More at once help nobody; each can be as long as the workspace.
+const MOST_CIRCLES: usize = 20;
+
 /// Circles, each named in full and closed: `a, b, a`.
 ///
 /// [`crate::workspace::order`] finds the first one, which is enough to refuse a
@@ -463,6 +484,9 @@ fn circles(edges: &IndexMap<&str, Vec<&str>>) -> Vec<Vec<String>> {
                 last.1 += 1;
             }
             if let Some(from) = on_path.get(needed) {
+                if found.len() >= MOST_CIRCLES {
+                    return found;
+                }
                 let circle = path[*from..].iter().map(|(name, _)| (*name).to_owned());
                 found.push(circle.chain([needed.to_owned()]).collect());
             } else if !done.contains(needed) {

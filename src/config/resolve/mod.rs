@@ -28,6 +28,7 @@ use super::{
     diagnostics::nearest,
     forms::{Items, OneOrMany, Scalar, Words},
     interpolate::Lookup,
+    read::read,
     report::Report,
     schema::Config,
 };
@@ -212,10 +213,7 @@ fn worktree(folder: &Path) -> Option<String> {
         .ancestors()
         .map(|folder| folder.join(".git"))
         .find(|git| git.exists())?;
-    if !git.is_file() {
-        return None;
-    }
-    let text = std::fs::read_to_string(git).ok()?;
+    let text = String::from_utf8(read(&git).ok()?).ok()?;
     let target = Path::new(text.trim().strip_prefix("gitdir:")?.trim());
     let parent = target.parent()?.file_name()?;
     (parent == "worktrees").then(|| target.file_name().map(|name| name.to_string_lossy().into()))?
@@ -228,12 +226,12 @@ impl Resolver<'_, '_> {
         table.is_some_and(|table| table.get(name).is_some())
     }
 
-    /// The names that stand in a table.
-    fn names_in(&self, table: &str) -> Vec<&str> {
-        match self.given.written.get(table) {
-            Some(Node::Table(entries)) => entries.keys().map(String::as_str).collect(),
-            _ => Vec::new(),
-        }
+    /// A name that none of these tables has; the first is where it belongs.
+    fn unknown_name(&mut self, path: &str, message: String, name: &str, tables: &[&str]) {
+        let written = self.given.written;
+        let names = tables.iter().flat_map(|table| names_in(written, table));
+        let table = tables.first().copied().unwrap_or_default();
+        self.report.unknown_name(path, message, name, names, table);
     }
 
     /// Whether a key of `[table.name]` was there, and was refused.
@@ -426,9 +424,8 @@ impl Resolver<'_, '_> {
         }
         let table = self.given.config.volumes.get(name);
         if table.is_none() && !self.is_written("volumes", name) {
-            let names = self.names_in("volumes");
-            let meant = nearest(name, names).map(str::to_owned);
-            if let Some(meant) = meant {
+            let names = names_in(self.given.written, "volumes");
+            if let Some(meant) = self.report.nearest(name, names) {
                 self.report
                     .warning(path, format!("the volume `{name}` is not in [volumes]"))
                     .help(format!("it is made anew; did you mean `{meant}`?"));
@@ -513,6 +510,15 @@ impl Resolver<'_, '_> {
             .is_ok_and(|name| self.given.config.services.contains_key(name.as_str()));
         join(if is_service { "services" } else { "commands" }, name)
     }
+}
+
+/// The names that stand in a table.
+fn names_in<'a>(written: &'a Node, table: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    let entries = match written.get(table) {
+        Some(Node::Table(entries)) => Some(entries.keys()),
+        _ => None,
+    };
+    entries.into_iter().flatten().map(String::as_str)
 }
 
 /// Each of one or many, with its path.

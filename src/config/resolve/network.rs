@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use indexmap::IndexMap;
 
-use super::{Resolver, each, placeholder, sorted};
+use super::{Resolver, each, names_in, placeholder, sorted};
 use crate::{
     config::{
         decode::join,
@@ -126,13 +126,12 @@ impl Resolver<'_, '_> {
         for (path, name) in each(path, names) {
             let Some(table) = self.given.config.networks.get(name) else {
                 if !self.is_written("networks", name) {
-                    let known = self.names_in("networks");
-                    let known: Vec<_> = known.into_iter().map(str::to_owned).collect();
+                    let known = names_in(self.given.written, "networks");
                     self.report.unknown_name(
                         &path,
                         format!("{who} is in the network `{name}`, which is not declared"),
                         name,
-                        known.iter().map(String::as_str),
+                        known,
                         "networks",
                     );
                 }

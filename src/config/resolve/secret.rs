@@ -1,12 +1,12 @@
 //! Secrets: where their values come from, and the hash that stands for them.
 
-use std::{fs, process};
+use std::process;
 
 use sha2::{Digest as _, Sha256};
 
 use super::Resolver;
 use crate::{
-    config::{SecretReading, decode::join, forms::Words, schema::SecretTable},
+    config::{SecretReading, decode::join, forms::Words, read::read, schema::SecretTable},
     workspace::{SecretName, fingerprint::hex},
 };
 
@@ -19,17 +19,11 @@ impl Resolver<'_, '_> {
         name: &str,
     ) -> Option<(SecretName, String)> {
         if !self.is_written("secrets", name) {
-            let names: Vec<String> = self
-                .names_in("secrets")
-                .iter()
-                .map(|&n| n.to_owned())
-                .collect();
-            self.report.unknown_name(
+            self.unknown_name(
                 path,
                 format!("{user} uses the secret `{name}`, which is not declared"),
                 name,
-                names.iter().map(String::as_str),
-                "secrets",
+                &["secrets"],
             );
             return None;
         }
@@ -87,18 +81,15 @@ impl Resolver<'_, '_> {
         if let Some(file) = &table.file {
             let full = self.host_path(file);
             self.files.push(full.clone());
-            return match fs::read(&full) {
+            return match read(&full) {
                 Ok(value) => Some(value),
-                Err(error) => {
+                Err(why) => {
                     self.report
                         .error(
                             &format!("{path}.file"),
-                            format!(
-                                "the secret `{name}` cannot be read from `{file}`: {}",
-                                super::super::plain(&error)
-                            ),
+                            format!("the secret `{name}` cannot be read from `{file}`: {why}"),
                         )
-                        .help("create the file, or mend the path");
+                        .help(why.help());
                     None
                 }
             };
@@ -183,7 +174,7 @@ fn run(words: &[String], given: &super::Given<'_>) -> Result<Vec<u8>, String> {
         .envs(&given.sources.env)
         .stdin(process::Stdio::inherit())
         .output()
-        .map_err(|error| format!("`{program}`: {}", super::super::plain(&error)))?;
+        .map_err(|error| format!("`{program}`: {}", super::super::read::plain(&error)))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         let last = stderr.lines().rev().find(|line| !line.trim().is_empty());

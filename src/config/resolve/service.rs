@@ -25,6 +25,9 @@ impl Resolver<'_, '_> {
         let config = self.given.config;
         let mut services = IndexMap::with_capacity(config.services.len());
         for (name, table) in &config.services {
+            if self.report.is_full() {
+                break;
+            }
             let service_name = self.name::<ServiceName>("services", name);
             let service = self.service(name, table);
             if let Some(service_name) = service_name {
