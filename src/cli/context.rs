@@ -29,7 +29,7 @@ pub(super) fn installation() -> Result<Installation, Failure> {
 /// Loads the config of the folder we are in, or the one that was named, for a
 /// verb that only has to know what is declared: no secret is read.
 pub(super) fn load(global: &Global, project: &Project) -> Result<Loaded, Failure> {
-    let loaded = read(global, project, SecretReading::None)?;
+    let loaded = read(&sources(global, project, SecretReading::None)?)?;
     // Not at all rather than on another engine than was asked for.
     if loaded.engine == EngineName::Swarm {
         return Err(Failure::usage("there is no `engine = \"swarm\"` yet")
@@ -72,7 +72,7 @@ fn with_secrets(
     if loaded.secrets.is_empty() {
         return Ok(loaded);
     }
-    read(global, project, reading)
+    read(&sources(global, project, reading)?)
 }
 
 fn warn(loaded: &Loaded) {
@@ -84,9 +84,8 @@ fn warn(loaded: &Loaded) {
     }
 }
 
-fn read(global: &Global, project: &Project, secrets: SecretReading) -> Result<Loaded, Failure> {
-    let sources = sources(global, project, secrets)?;
-    match config::load(&sources) {
+fn read(sources: &Sources) -> Result<Loaded, Failure> {
+    match config::load(sources) {
         Ok(loaded) => Ok(loaded),
         Err(diagnostics) => {
             show_problems(&diagnostics);
@@ -104,6 +103,14 @@ pub(super) fn show_problems(problems: &Diagnostics) {
 /// The workspace of the folder we are in, if there is one and its config is valid.
 pub(super) fn workspace_here(global: &Global) -> Option<Loaded> {
     config::load(&sources(global, &Project::default(), SecretReading::None).ok()?).ok()
+}
+
+/// The sources for a verb whose whole point is to say what is wrong or doubtful.
+fn looked_over(global: &Global, project: &Project) -> Result<Sources, Failure> {
+    Ok(Sources {
+        thorough: true,
+        ..sources(global, project, SecretReading::None)?
+    })
 }
 
 fn sources(global: &Global, project: &Project, secrets: SecretReading) -> Result<Sources, Failure> {
@@ -156,8 +163,7 @@ fn colour() -> bool {
 /// `cosmos check`.
 pub(super) fn check(global: &Global, args: &Check) -> Result<ExitCode, Failure> {
     if args.json {
-        let diagnostics = match config::load(&sources(global, &args.project, SecretReading::None)?)
-        {
+        let diagnostics = match config::load(&looked_over(global, &args.project)?) {
             Ok(_) => serde_json::json!([]),
             Err(diagnostics) => serde_json::to_value(&diagnostics).unwrap_or_default(),
         };
@@ -168,7 +174,7 @@ pub(super) fn check(global: &Global, args: &Check) -> Result<ExitCode, Failure> 
         );
         return Ok(ExitCode::from(if is_valid { 0 } else { 2 }));
     }
-    let loaded = read(global, &args.project, SecretReading::None)?;
+    let loaded = read(&looked_over(global, &args.project)?)?;
     warn(&loaded);
     if !global.quiet {
         outln!(
@@ -199,7 +205,7 @@ pub(super) fn check(global: &Global, args: &Check) -> Result<ExitCode, Failure> 
 
 /// `cosmos config`: the resolved workspace.
 pub(super) fn show(global: &Global, args: &Check) -> Result<ExitCode, Failure> {
-    let loaded = read(global, &args.project, SecretReading::None)?;
+    let loaded = read(&looked_over(global, &args.project)?)?;
     warn(&loaded);
     let workspace = &loaded.workspace;
     if args.json {

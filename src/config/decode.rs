@@ -340,8 +340,8 @@ fn plain_words(expected: &str) -> String {
     match expected {
         "u8" => whole(0, u8::MAX.into()),
         "u16" => whole(0, u16::MAX.into()),
-        "u32" => whole(0, u32::MAX.into()),
-        "i64" | "u64" | "i32" => "a whole number".to_owned(),
+        "u32" | "u64" => "a whole number, 0 or more".to_owned(),
+        "i64" | "i32" => "a whole number".to_owned(),
         "f64" => "a number".to_owned(),
         "a string" | "string" => "text in quotes".to_owned(),
         "a boolean" => "`true` or `false`".to_owned(),
@@ -368,7 +368,7 @@ fn without_value(mut failure: Failure) -> Failure {
     failure
 }
 
-const UNSAID: &str = "this text";
+pub(super) const UNSAID: &str = "this text";
 
 #[derive(Clone, Copy)]
 struct Reader<'de>(&'de Node);

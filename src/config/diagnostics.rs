@@ -43,7 +43,10 @@ impl Source {
     fn lines(&self, first: usize, last: usize) -> Range<usize> {
         let start = self.lines.get(first).copied().unwrap_or(0);
         let end = self.lines.get(last + 1).map(|next| next - 1);
-        start..end.unwrap_or(self.text.len())
+        let end = end.unwrap_or(self.text.len());
+        // A file from Windows ends its lines with two letters.
+        let text = &self.text[start..end];
+        start..end - usize::from(text.ends_with('\r'))
     }
 
     /// Line and column of an offset, both from 1; the column in characters.
@@ -251,11 +254,8 @@ impl Diagnostic {
 /// A place, how it is marked, and what is written beside the mark.
 type Mark<'a> = (&'a Location, AnnotationKind, Option<&'a str>);
 
-/// A longer line is not drawn whole.
-const LONG_LINE: usize = 1000;
-
-/// How much of a long line is drawn, before its mark and from there on.
-const AROUND: usize = 60;
+/// A longer line is not drawn: nobody finds anything in it.
+const LONGEST_LINE: usize = 20_000;
 
 /// Places of one text that are near each other, under their lines. Only these
 /// lines are given to the renderer: drawing does not depend on the size of the file.
@@ -270,23 +270,21 @@ fn drawn<'a>(marks: &[Mark<'a>]) -> Vec<Element<'a>> {
     let (first, last) = lines.fold((usize::MAX, 0), |(first, last), line| {
         (first.min(line), last.max(line))
     });
-    let mut range = source.lines(first, last);
-    // The renderer knows the column only where it is given the line's beginning.
-    let mut origin = None;
-    if first == last && range.len() > LONG_LINE {
-        let start = floor_char(&source.text, location.span.start.saturating_sub(AROUND));
-        let end = floor_char(&source.text, location.span.start + 2 * AROUND);
-        range = start.max(range.start)..end.min(range.end);
-        let place = Origin::path(source.name.as_str())
-            .line(first + 1)
-            .char_column(usize::try_from(location.column).unwrap_or(0));
-        origin = Some(Element::from(place));
+    let range = source.lines(first, last);
+    if range.len() > LONGEST_LINE {
+        let place = |(place, ..): &Mark<'a>| {
+            let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+            let origin = Origin::path(place.source.name.as_str());
+            origin
+                .line(number(place.line))
+                .char_column(number(place.column))
+                .into()
+        };
+        return marks.iter().map(place).collect();
     }
-    let text = &source.text[range.clone()];
-    let mut snippet = Snippet::source(text).line_start(first + 1);
-    if origin.is_none() {
-        snippet = snippet.path(source.name.as_str());
-    }
+    let mut snippet = Snippet::source(&source.text[range.clone()])
+        .path(source.name.as_str())
+        .line_start(first + 1);
     for (place, kind, label) in marks {
         // On the first of its lines only, and inside of what is drawn.
         let line_end = source.lines(0, source.line(place.span.start)).end;
@@ -294,7 +292,7 @@ fn drawn<'a>(marks: &[Mark<'a>]) -> Vec<Element<'a>> {
         let span = inside(place.span.start)..inside(place.span.end.min(line_end));
         snippet = snippet.annotation(kind.span(span).label(*label));
     }
-    origin.into_iter().chain([snippet.into()]).collect()
+    vec![snippet.into()]
 }
 
 /// A text of one line, and not too long: what is quoted in it can be anything.

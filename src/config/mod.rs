@@ -90,6 +90,8 @@ pub struct Sources {
     pub installation: Installation,
     /// Which secrets are read.
     pub secrets: SecretReading,
+    /// Whether doubts are told that say nothing of what runs now: `check` tells them.
+    pub thorough: bool,
 }
 
 /// Which secrets are read: that can mean running a password manager.
@@ -317,8 +319,14 @@ fn read_env_file(
             return indexmap::IndexMap::new();
         }
         Err(mut problem) => {
-            problem.key(path);
-            report.push(*problem);
+            if problem.location.is_some() {
+                problem.key(path);
+                report.push(*problem);
+            } else {
+                // The file has no place to show, but what names it has.
+                let help = problem.help.take().unwrap_or_default();
+                report.error(path, problem.message).help(help);
+            }
             return indexmap::IndexMap::new();
         }
     };

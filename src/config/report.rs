@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    decode::{Refusal, Why, join, path_text},
+    decode::{Refusal, Segment, UNSAID, Why, join, path_text},
     diagnostics::{Diagnostic, Diagnostics, Location, Problems, nearest, one_of},
     interpolate,
     layers::Document,
@@ -238,14 +238,13 @@ impl Report {
                 });
             }
             Why::Type { expected, found } => {
-                let problem =
-                    self.error(&path, format!("`{last}` must be {expected}, not {found}"));
-                if refusal.path.len() == 2 && expected == "a table" {
-                    problem.help(format!("write [{path}] and its keys below"));
-                }
+                let help = help_for_type(&refusal.path, &path, &expected, &found);
+                self.error(&path, format!("`{last}` must be {expected}, not {found}"))
+                    .help(help);
             }
             Why::Other(message) => {
-                self.error(&path, format!("`{last}`: {message}"));
+                self.error(&path, format!("`{last}`: {message}"))
+                    .help("docs/reference.md says what it can be");
             }
         }
     }
@@ -302,6 +301,41 @@ impl Report {
 
     pub(super) fn into_parts(self) -> (Document, Diagnostics) {
         (self.document, self.problems.in_order())
+    }
+}
+
+/// How a value of the right type is written.
+fn help_for_type(steps: &[Segment], path: &str, expected: &str, found: &str) -> String {
+    let key = match steps.last() {
+        Some(Segment::Key(key)) => format!("{} = ", join("", key)),
+        _ => String::new(),
+    };
+    let number = found.strip_prefix("the number ");
+    if found == UNSAID {
+        return "it is from a variable: set that to one".to_owned();
+    }
+    match expected {
+        "a table" if steps.len() == 2 => format!("write [{path}] and its keys below"),
+        "a table" => format!("write {key}{{ .. }}, with its keys inside"),
+        "a list" => format!("put it into brackets: {key}[..]"),
+        _ if expected.starts_with("text in quotes") && number.is_some() => {
+            "put it into quotes".to_owned()
+        }
+        "text in quotes" => format!("write {key}\"..\""),
+        "`true` or `false`" => format!("write {key}true, without quotes"),
+        _ if expected.starts_with("a duration") => match number {
+            Some(number) => format!("say of what: {key}\"{number}s\""),
+            None => "a number with its unit: ms, s, m, h or d".to_owned(),
+        },
+        _ if expected.starts_with("a whole number") => {
+            format!("write it like {key}2, without quotes")
+        }
+        "a number" => format!("write it like {key}1.5, without quotes"),
+        _ if key.is_empty() => "docs/reference.md has its forms".to_owned(),
+        _ => format!(
+            "docs/reference.md has the forms of `{}`",
+            key.trim_end_matches(" = ")
+        ),
     }
 }
 

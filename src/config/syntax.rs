@@ -95,6 +95,10 @@ enum Fault<'a> {
     OpenList(usize),
     /// A text without its closing quote.
     OpenText,
+    /// Nothing where a value must be.
+    NoValue,
+    /// A backslash before a letter that it means nothing with.
+    Escape,
     /// In the parser's words.
     Other(&'a str),
 }
@@ -122,6 +126,12 @@ impl<'a> Fault<'a> {
         }
         if message.contains("unclosed") || message.contains("missing closing") {
             return open.map_or(Self::Other(message), Self::OpenList);
+        }
+        if message.starts_with("missing escaped value") {
+            return Self::Escape;
+        }
+        if line.trim_end().ends_with('=') && at.trim().is_empty() {
+            return Self::NoValue;
         }
         if message.contains("string") && !message.contains("quoted") {
             return Self::OpenText;
@@ -169,12 +179,34 @@ impl<'a> Fault<'a> {
                 location,
                 "add the missing quote, or write \\\\ for a backslash".to_owned(),
             ),
-            Self::Other(message) => at(
-                format!("this is not TOML: {}", message.replace('\n', ", ")),
+            Self::Other(message) => {
+                let message = message.trim_end_matches(", expected nothing");
+                at(
+                    format!("this is not TOML: {}", message.replace('\n', ", ")),
+                    location,
+                    help_for(message).to_owned(),
+                )
+            }
+            Self::NoValue => at(
+                "there is no value behind the `=`".to_owned(),
                 location,
-                "a line is key = \"value\", or a [table]".to_owned(),
+                "write one, or take the line out".to_owned(),
+            ),
+            Self::Escape => at(
+                "this backslash begins no escape".to_owned(),
+                location,
+                "write \\\\ for a backslash, or the text in single quotes".to_owned(),
             ),
         }
+    }
+}
+
+fn help_for(message: &str) -> &'static str {
+    match message {
+        _ if message.contains("cannot extend") => "it has a value already: keep one of the two",
+        _ if message.contains("leading zero") => "write it without the zero, or in quotes",
+        _ if message.contains("unclosed table") => "add the missing `]`",
+        _ => "a line is key = \"value\", or a [table]",
     }
 }
 

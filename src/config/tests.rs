@@ -61,8 +61,8 @@ fn fixtures(kind: &str) -> Vec<(String, Vec<u8>)> {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
+            let name = path.to_string_lossy();
+            name.ends_with(".toml") && !name.ends_with(".local.toml")
         })
         .map(|path| {
             let name = path.file_stem().unwrap().to_string_lossy().into_owned();
@@ -72,6 +72,19 @@ fn fixtures(kind: &str) -> Vec<(String, Vec<u8>)> {
     fixtures.sort();
     assert!(fixtures.len() > 10, "the fixtures are not there");
     fixtures
+}
+
+/// The project of a fixture, with the layer that lies beside it, if one does.
+fn fixture_project(kind: &str, name: &str, file: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let (outer, folder) = project(file);
+    let local = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/config")
+        .join(kind)
+        .join(format!("{name}.local.toml"));
+    if local.exists() {
+        fs::copy(local, folder.join(LOCAL_FILE_NAME)).unwrap();
+    }
+    (outer, folder)
 }
 
 /// The snapshots lie beside their fixtures.
@@ -85,8 +98,10 @@ fn beside(kind: &str) -> insta::Settings {
 
 #[test]
 fn every_invalid_file_is_explained() {
-    for (name, file) in fixtures("invalid") {
-        let (_outer, folder) = project(&file);
+    let fixtures = fixtures("invalid");
+    assert!(fixtures.len() >= 80);
+    for (name, file) in fixtures {
+        let (_outer, folder) = fixture_project("invalid", &name, &file);
         let problems = match load(&sources(&folder)) {
             Ok(_) => panic!("{name} is valid"),
             Err(problems) => problems,
@@ -98,6 +113,11 @@ fn every_invalid_file_is_explained() {
                 "{name}: no place for {}",
                 problem.message
             );
+            assert!(
+                problem.help.is_some(),
+                "{name}: no help for {}",
+                problem.message
+            );
         }
         beside("invalid").bind(|| insta::assert_snapshot!(name, problems.render(false, 100)));
     }
@@ -105,10 +125,15 @@ fn every_invalid_file_is_explained() {
 
 #[test]
 fn every_valid_file_has_its_meaning() {
-    for (name, file) in fixtures("valid") {
-        let (outer, folder) = project(&file);
-        let loaded =
-            load(&sources(&folder)).unwrap_or_else(|problems| panic!("{name}: {problems}"));
+    let fixtures = fixtures("valid");
+    assert!(fixtures.len() >= 60);
+    for (name, file) in fixtures {
+        let (outer, folder) = fixture_project("valid", &name, &file);
+        let sources = Sources {
+            thorough: true,
+            ..sources(&folder)
+        };
+        let loaded = load(&sources).unwrap_or_else(|problems| panic!("{name}: {problems}"));
         let mut workspace = loaded.workspace;
         workspace.origins = Origins::default();
         let canonical: serde_json::Value =
@@ -306,6 +331,8 @@ fn a_wrong_value_of_the_environment_is_drawn_like_any_other() {
       |
     1 | COSMOS_PROXY_PORT=http
       |                   ^^^^ proxy.port
+      |
+      = help: it is from a variable: set that to one
     ");
 }
 
@@ -487,6 +514,33 @@ fn problems_are_data_too() {
       }
     ]
     "#);
+}
+
+#[test]
+fn ten_mistakes_are_ten_diagnostics_in_the_order_of_the_file() {
+    let file = include_bytes!("../../tests/fixtures/config/invalid/ten-mistakes.toml");
+    let (_outer, folder) = project(file);
+    let problems = load(&sources(&folder)).unwrap_err();
+    let places: Vec<_> = problems
+        .iter()
+        .map(|problem| problem.location.as_ref().unwrap())
+        .map(|place| (place.line, place.column))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            (2, 8),
+            (5, 7),
+            (8, 1),
+            (9, 12),
+            (10, 10),
+            (11, 11),
+            (12, 15),
+            (13, 15),
+            (17, 11),
+            (18, 21)
+        ]
+    );
 }
 
 #[test]

@@ -174,7 +174,7 @@ impl Resolver<'_, '_> {
             shm_size: keys
                 .shm_size
                 .as_ref()
-                .and_then(|size| self.size(&at("shm_size"), size)),
+                .and_then(|size| self.shm_size(&at("shm_size"), size)),
             read_only: *keys.read_only,
             cap_add: self.capabilities(&at("cap_add"), keys.cap_add),
             cap_drop: self.capabilities(&at("cap_drop"), keys.cap_drop),
@@ -284,7 +284,14 @@ impl Resolver<'_, '_> {
     fn check_variable(&mut self, path: &str, name: &str) {
         if name.is_empty() || name.contains(['=', '\0']) || name.contains(char::is_whitespace) {
             self.report
-                .key_error(path, format!("`{name}` is not the name of a variable"))
+                .key_error(
+                    path,
+                    if name.is_empty() {
+                        "the name of a variable cannot be empty".to_owned()
+                    } else {
+                        format!("`{name}` is not the name of a variable")
+                    },
+                )
                 .help("letters, digits and `_`");
         }
     }
@@ -626,6 +633,16 @@ impl Resolver<'_, '_> {
             memory: memory.and_then(|memory| i64::try_from(memory).ok()),
             pids: table.pids.map(i64::from),
         }
+    }
+
+    fn shm_size(&mut self, path: &str, form: &SizeForm) -> Option<u64> {
+        let size = self.size(path, form);
+        if size == Some(0) {
+            self.report
+                .error(path, "`shm_size` cannot be zero")
+                .help("take it out for the default, 64MiB");
+        }
+        size
     }
 
     fn size(&mut self, path: &str, form: &SizeForm) -> Option<u64> {

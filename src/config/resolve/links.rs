@@ -18,6 +18,9 @@ pub(super) fn check(workspace: &mut Workspace, resolver: &mut Resolver<'_, '_>) 
     resolver.check_circles(workspace);
     mark_needed(workspace);
     resolver.check_off(workspace);
+    if resolver.given.sources.thorough {
+        resolver.check_off_for_runs(workspace);
+    }
     resolver.check_host_ports(workspace);
     resolver.check_hosts(workspace);
 }
@@ -227,6 +230,35 @@ impl Resolver<'_, '_> {
                     }
                     _ => format!("use --profile {first}"),
                 });
+        }
+    }
+
+    /// A command in a service that is off fails when it is run, and only then. With
+    /// its profile, or once the service is started by hand, it is right.
+    fn check_off_for_runs(&mut self, workspace: &Workspace) {
+        for (name, command) in &workspace.commands {
+            let CommandKind::Exec { service, .. } = &command.kind else {
+                continue;
+            };
+            let is_off = workspace
+                .services
+                .get(service.as_str())
+                .is_some_and(|service| service.run == RunState::Off);
+            // One that is needed has been refused already.
+            if !is_off || command.needed {
+                continue;
+            }
+            let table = self.given.config.services.get(service.as_str());
+            let profiles = table
+                .map(|table| table.profiles.to_vec())
+                .unwrap_or_default();
+            let first = profiles.first().cloned().unwrap_or_default();
+            self.report
+                .warning(
+                    &format!("{}.service", join("commands", name.as_str())),
+                    format!("command `{name}` runs in `{service}`, which is off"),
+                )
+                .help(format!("use --profile {first} to run it"));
         }
     }
 

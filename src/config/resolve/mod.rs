@@ -179,9 +179,10 @@ where
 }
 
 fn suggest_label(problem: &mut super::Diagnostic, name: &str) {
-    if let Some(label) = label_from(name) {
-        problem.help(format!("`{label}` would do"));
-    }
+    problem.help(match label_from(name) {
+        Some(label) => format!("`{label}` would do"),
+        None => "choose another, like `shop`".to_owned(),
+    });
 }
 
 /// Which checkout: as ordered, else the name of a linked git worktree.
@@ -262,7 +263,22 @@ impl Resolver<'_, '_> {
             Ok(name) => Some(name),
             Err(error) => {
                 let path = join(table, name);
-                suggest_label(self.report.key_error(&path, error.to_string()), name);
+                let label = label_from(name).filter(|label| T::try_from(label.clone()).is_ok());
+                let is_taken = label
+                    .as_ref()
+                    .is_some_and(|label| self.is_written(table, label));
+                let problem = self.report.key_error(&path, error.to_string());
+                match label {
+                    Some(label) if is_taken => {
+                        problem.help(format!("`{label}` would do, but is there already"));
+                    }
+                    Some(label) => {
+                        problem.help(format!("`{label}` would do"));
+                    }
+                    None => {
+                        problem.help("give it a name: letters, digits and `-`");
+                    }
+                }
                 None
             }
         }
@@ -277,7 +293,9 @@ impl Resolver<'_, '_> {
         match T::try_from(text.to_owned()) {
             Ok(value) => Some(value),
             Err(error) => {
-                self.report.error(path, error.to_string());
+                self.report
+                    .error(path, error.to_string())
+                    .help("choose another");
                 None
             }
         }
@@ -417,9 +435,11 @@ impl Resolver<'_, '_> {
     fn volume(&mut self, path: &str, name: &str) -> Option<VolumeName> {
         if let Err(error) = VolumeName::new(name) {
             let problem = self.report.error(path, error.to_string());
-            if name.contains('/') {
-                problem.help(format!("a path on the host starts with `./`: \"./{name}\""));
-            }
+            problem.help(if name.contains('/') {
+                format!("a path on the host starts with `./`: \"./{name}\"")
+            } else {
+                "choose another, like \"db-data\"".to_owned()
+            });
             return None;
         }
         let table = self.given.config.volumes.get(name);
@@ -454,7 +474,9 @@ impl Resolver<'_, '_> {
         for (name, table) in &self.given.config.volumes {
             let path = join("volumes", name);
             if let Err(error) = VolumeName::new(name.as_str()) {
-                self.report.key_error(&path, error.to_string());
+                self.report
+                    .key_error(&path, error.to_string())
+                    .help("choose another, like [volumes.db-data]");
                 continue;
             }
             let engine_name = if table.external {
@@ -496,8 +518,13 @@ impl Resolver<'_, '_> {
 
     fn reference(&mut self, path: &str, text: &str) -> Option<ImageRef> {
         if let Some(fault) = image::fault_of_reference(text) {
+            let message = if text.is_empty() {
+                "an image reference cannot be empty".to_owned()
+            } else {
+                format!("`{text}` is not an image reference: {fault}")
+            };
             self.report
-                .error(path, format!("`{text}` is not an image reference: {fault}"))
+                .error(path, message)
                 .help("write it like \"postgres:16-alpine\"");
             return None;
         }

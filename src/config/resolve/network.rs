@@ -159,14 +159,12 @@ impl Resolver<'_, '_> {
     }
 
     fn check_range(&mut self, path: &str, subnet: Option<&str>, gateway: Option<&str>) {
+        let subnet_path = format!("{path}.subnet");
         if let Some(subnet) = subnet
             && !is_cidr(subnet)
         {
             self.report
-                .error(
-                    &format!("{path}.subnet"),
-                    format!("`{subnet}` is not an address range"),
-                )
+                .error(&subnet_path, format!("`{subnet}` is not an address range"))
                 .help("write it like \"172.30.0.0/24\"");
         }
         if let Some(gateway) = gateway {
@@ -179,6 +177,17 @@ impl Resolver<'_, '_> {
                 self.report
                     .error(&path, "a gateway needs its subnet")
                     .help("add subnet = \"172.30.0.0/24\", with the gateway inside");
+            } else if let Some(subnet) = subnet.filter(|text| is_cidr(text))
+                && !is_inside(gateway, subnet)
+            {
+                self.report
+                    .clash(
+                        &path,
+                        format!("the gateway `{gateway}` is outside of the subnet"),
+                        &subnet_path,
+                        "the subnet",
+                    )
+                    .help("choose an address in it");
             }
         }
     }
@@ -191,6 +200,25 @@ fn is_cidr(text: &str) -> bool {
     match (address.parse::<IpAddr>(), bits.parse::<u8>()) {
         (Ok(IpAddr::V4(_)), Ok(bits)) => bits <= 32,
         (Ok(IpAddr::V6(_)), Ok(bits)) => bits <= 128,
+        _ => false,
+    }
+}
+
+/// Whether an address is in a range. Both have been checked.
+fn is_inside(address: &str, range: &str) -> bool {
+    let Some((network, bits)) = range.split_once('/') else {
+        return false;
+    };
+    let bits: u32 = bits.parse().unwrap_or(0);
+    let number = |address: IpAddr| match address {
+        IpAddr::V4(address) => (u128::from(address.to_bits()), 32_u32),
+        IpAddr::V6(address) => (address.to_bits(), 128),
+    };
+    match (address.parse().map(number), network.parse().map(number)) {
+        (Ok((address, width)), Ok((network, other))) if width == other => {
+            let host = width.saturating_sub(bits);
+            (address ^ network).checked_shr(host).unwrap_or(0) == 0
+        }
         _ => false,
     }
 }

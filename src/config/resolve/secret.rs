@@ -115,7 +115,9 @@ impl Resolver<'_, '_> {
         for (name, table) in &self.given.config.secrets {
             let path = join("secrets", name);
             if let Err(error) = SecretName::new(name.as_str()) {
-                self.report.key_error(&path, error.to_string());
+                self.report
+                    .key_error(&path, error.to_string())
+                    .help("choose another, like [secrets.api_key]");
             }
             let from: Vec<&str> = [
                 table.env.is_some().then_some("env"),

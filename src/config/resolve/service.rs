@@ -8,7 +8,7 @@ use super::{Resolver, each};
 use crate::{
     config::{
         decode::{Node, join},
-        forms::{HookForm, RouteForm, Words},
+        forms::{HookForm, PortForm, RouteForm, Words},
         schema::{HealthTable, ServiceTable},
     },
     workspace::{
@@ -216,6 +216,9 @@ impl Resolver<'_, '_> {
             retries: table.retries.unwrap_or(30),
             start_period: or(table.start_period, Duration::ZERO),
         };
+        if self.given.sources.thorough {
+            self.check_probed_port(&path, who, &health.probe, service_table, route);
+        }
         for (key, is_zero) in [
             ("interval", health.interval.is_zero()),
             ("timeout", health.timeout.is_zero()),
@@ -228,6 +231,46 @@ impl Resolver<'_, '_> {
             }
         }
         Some(health)
+    }
+
+    /// No config says which ports a container opens, so that this is a guess and
+    /// a warning: its table names ports, and the one that is probed is not among them.
+    fn check_probed_port(
+        &mut self,
+        path: &str,
+        who: &str,
+        probe: &HealthProbe,
+        table: &ServiceTable,
+        route: Option<&Route>,
+    ) {
+        let (key, port) = match probe {
+            HealthProbe::Tcp { port } => ("tcp", *port),
+            HealthProbe::Http { port, .. } => ("port", *port),
+            _ => return,
+        };
+        let published = table.ports.iter().filter_map(|(_, form)| match form {
+            PortForm::Number(port) => Some(*port),
+            PortForm::Long(table) => Some(table.container),
+            PortForm::Short(text) => {
+                let numbers = text.split('/').next().unwrap_or_default();
+                numbers.rsplit(':').next()?.parse().ok()
+            }
+        });
+        let routed = route.map(|route| route.port);
+        let named: Vec<u16> = published.chain(routed).collect();
+        if named.is_empty() || named.contains(&port) || port == 0 {
+            return;
+        }
+        let named: Vec<String> = named.iter().map(ToString::to_string).collect();
+        self.report
+            .warning(
+                &format!("{path}.{key}"),
+                format!("{who} is probed at port {port}, which nothing else says it opens"),
+            )
+            .help(format!(
+                "it names {}; if it opens this one as well, add {port} to `ports`",
+                named.join(", ")
+            ));
     }
 
     pub(super) fn check_port(&mut self, path: &str, port: u16) -> bool {
