@@ -46,6 +46,7 @@ impl Project<'_> {
         let mut conditions = Table::default();
         // A bare name means `ready` here, if there is a check, and `completed` of a command.
         let mut is_usual = !has_conditions;
+        let mut seen = HashSet::new();
         for need in &needs {
             let Some(known) = self.known.get(&need.service).cloned() else {
                 self.remarks.left_out(
@@ -83,7 +84,10 @@ impl Project<'_> {
                 );
             }
             is_usual &= !known.is_checked || known.is_command;
-            conditions.set(&known.name, condition);
+            // Twice in a list is once.
+            if seen.insert(known.name.clone()) {
+                conditions.push(&known.name, condition);
+            }
         }
         if conditions.is_empty() {
             return;
@@ -177,10 +181,8 @@ impl Project<'_> {
 
     /// Whether a service may be off, or is not there at all.
     fn is_profiled(&self, service: &str) -> bool {
-        let services = self.root.get("services").and_then(|node| node.as_map());
-        let service = services.and_then(|map| map.get(service));
-        let map = service.and_then(|node| node.as_map());
-        map.is_none_or(|map| map.get("profiles").is_some())
+        let known = self.known.get(service);
+        known.is_none_or(|known| known.has_profiles)
     }
 
     /// A link means to start after, too; its other name is lost.
@@ -188,6 +190,8 @@ impl Project<'_> {
         let Some(node) = service.get("links") else {
             return;
         };
+        let mut seen: HashSet<Rc<str>> =
+            needs.iter().map(|need| Rc::clone(&need.service)).collect();
         for (key, item) in self.items(&format!("{path}.links"), node) {
             let Some(text) = self.text(&key, item) else {
                 continue;
@@ -201,7 +205,7 @@ impl Project<'_> {
                     &format!("write `{name}` where it connects"),
                 );
             }
-            if !needs.iter().any(|need| &*need.service == name) {
+            if seen.insert(Rc::from(name)) {
                 needs.push(Need {
                     service: Rc::from(name),
                     condition: "started",

@@ -47,22 +47,6 @@ use super::Diagnostics;
 pub use project::{Missing, MissingKind};
 pub use remark::{Outcome, Remark};
 
-/// What the config language cannot say yet. What needs it is left out until it can: then the
-/// constant goes, and with it the branch that it is in.
-mod language {
-    /// `[networks.NAME]`, and `networks` of a service, which add to the workspace's own.
-    pub(super) const HAS_FURTHER_NETWORKS: bool = false;
-
-    /// `target`, `uid`, `gid` and `mode` of a secret, `uid` and `gid` of a config.
-    pub(super) const HAS_OWNERS: bool = false;
-
-    /// `watch` is acted on.
-    pub(super) const ACTS_ON_WATCH: bool = false;
-
-    /// `hooks` are acted on.
-    pub(super) const HAS_HOOKS: bool = false;
-}
-
 /// A Compose file, converted.
 #[derive(Debug)]
 pub struct Conversion {

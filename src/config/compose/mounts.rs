@@ -86,7 +86,7 @@ impl Project<'_> {
                 table.edit("tmpfs", |table| {
                     memory
                         .into_iter()
-                        .for_each(|(path, options)| table.set(&path, options))
+                        .for_each(|(path, options)| table.push(&path, options))
                 });
             }
         }
@@ -99,7 +99,7 @@ impl Project<'_> {
                 table.edit("tmpfs", |table| {
                     for text in texts {
                         let (path, options) = text.split_once(':').unwrap_or((&text, ""));
-                        table.set(path, options);
+                        table.push(path, options);
                     }
                 });
             }
@@ -277,16 +277,11 @@ impl Project<'_> {
 
     /// What a volume is called here: one of somebody else has its own name.
     fn volume_name(&self, name: &str) -> String {
-        let volume = self.declared_volume(name);
+        let volume = self.declared("volumes", name);
         match volume {
             Some(volume) if is_external(volume) => external_name(volume).unwrap_or(name).to_owned(),
             _ => name.to_owned(),
         }
-    }
-
-    fn declared_volume(&self, name: &str) -> Option<&Map> {
-        let volumes = self.root.get("volumes")?.as_map()?;
-        volumes.get(name)?.as_map()
     }
 
     /// The volumes that need more than a name.

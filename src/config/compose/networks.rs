@@ -1,111 +1,121 @@
-//! Networks: the one that is the workspace's own, and what is said of others.
+//! Networks: the one that is the workspace's own, and those beside it.
 //!
 //! Compose makes a network for the project, and services may be in others,
-//! instead or beside. Here all services of a workspace are in one network.
+//! instead or beside. Here all services of a workspace are in its own network, and
+//! others are beside it: so its own is the one that all are in, if there is one.
 
-use std::{collections::HashSet, rc::Rc};
+use std::{
+    collections::{HashMap, HashSet},
+    rc::Rc,
+};
 
 use super::{
     draft::{Item, Table},
-    language::HAS_FURTHER_NETWORKS,
     project::Project,
-    tree::{Map, Node, Place, Value},
+    tree::{Map, Node, Value},
 };
 
 impl Project<'_> {
-    /// The workspace's network: the default one, or the only one that anybody is in.
+    /// The workspace's network, and those beside it that some service is in.
     pub(super) fn network(&mut self) {
-        let mut used: Vec<Rc<str>> = Vec::new();
-        let mut seen = HashSet::new();
-        for (_, node) in self.services() {
-            let Some(map) = node.as_map() else { continue };
-            for network in memberships(map) {
-                if seen.insert(Rc::clone(&network)) {
-                    used.push(network);
-                }
-            }
-        }
-        if let [only] = used.as_slice() {
-            self.main_network = Rc::clone(only);
-        }
-        let main = Rc::clone(&self.main_network);
         let declared = self.root.get("networks").map(Rc::clone);
         let networks = declared.as_ref().and_then(|node| node.as_map());
         if let (Some(node), None) = (&declared, networks) {
             self.wrong("networks", node, "a mapping of networks");
         }
-        let own = networks.and_then(|map| map.get(&main)).map(Rc::clone);
-        let mut table = self.network_table(&main, own.as_ref().and_then(|node| node.as_map()));
-        if table.get("external").is_some() {
-            table.0.retain(|line| line.key != "external");
-            self.remarks.changed(
-                own.map_or(
-                    Place {
-                        file: 0,
-                        line: 1,
-                        column: 1,
-                    },
-                    |node| node.place,
-                ),
-                &format!("networks.{main}"),
-                "Cosmos makes the network where it is not there, and shares it where it is",
-                "nothing to do",
-            );
-        } else {
-            table.0.insert(
-                0,
-                super::draft::Line {
-                    key: "isolated".to_owned(),
-                    item: Item::Boolean(true),
-                    comment: Some("A network of its own, as Compose makes one. Without it: one that all workspaces share.".to_owned()),
-                },
-            );
-        }
+        let empty = Map::default();
+        let networks = networks.unwrap_or(&empty);
+        let used = self.choose_main();
+        let main = Rc::clone(&self.main_network);
+        let own = networks.get(&main).and_then(|node| node.as_map());
+        let mut table = Table::default();
+        table.push("isolated", true);
+        table.comment(
+            "isolated",
+            "A network of its own, as Compose makes one. Without it: one that all workspaces share.",
+        );
+        self.fill_network(&main, own, &mut table);
         self.draft.add("network", None, table);
-        for entry in networks.map(Map::iter).into_iter().flatten() {
-            if entry.key == main || !seen.contains(&entry.key) {
+        for entry in networks.iter() {
+            if entry.key == main || !used.contains(&entry.key) {
                 continue;
             }
-            self.further_network(&entry.key, entry.place, &entry.node);
+            self.further_network(&entry.key, &entry.node);
         }
     }
 
-    fn further_network(&mut self, name: &str, place: Place, node: &Node) {
-        if HAS_FURTHER_NETWORKS {
-            let table = self.network_table(name, node.as_map());
-            self.draft.add("networks", Some(name), table);
-            return;
+    /// Chooses the network that all services are in, if there is one; all that any is in.
+    fn choose_main(&mut self) -> HashSet<Rc<str>> {
+        let mut count: HashMap<Rc<str>, usize> = HashMap::new();
+        let mut order = Vec::new();
+        let mut services = 0;
+        for (_, node) in self.services() {
+            let Some(map) = node.as_map() else { continue };
+            if map.get("network_mode").is_some() {
+                continue;
+            }
+            services += 1;
+            for network in memberships(map) {
+                let count = count.entry(Rc::clone(&network)).or_insert_with(|| {
+                    order.push(network);
+                    0
+                });
+                *count += 1;
+            }
         }
-        let is_external = node.as_map().is_some_and(is_external);
-        let (why, instead) = match is_external {
-            true => (
-                "the services are in the network of the workspace, and in no other",
-                "what they reach there, lead to by `ports` or a route",
-            ),
-            false => (
-                "all services are in one network, so those that were kept apart reach each other",
-                "put what must be apart into a workspace of its own",
-            ),
+        let is_ours = |name: &str| !self.is_external_network(name);
+        let of_all = order
+            .iter()
+            .find(|name| count.get(*name) == Some(&services) && is_ours(name));
+        if let Some(of_all) = of_all {
+            self.main_network = Rc::clone(of_all);
+        }
+        order.into_iter().collect()
+    }
+
+    fn further_network(&mut self, name: &str, node: &Node) {
+        let mut table = Table::default();
+        let map = node.as_map();
+        match map.filter(|map| is_external(map)) {
+            Some(_) => table.push("external", true),
+            None => {
+                self.fill_network(name, map, &mut table);
+                if table.get("name").is_some() {
+                    self.remarks.changed(
+                        node.place,
+                        &format!("networks.{name}.name"),
+                        "Cosmos names it itself, by workspace",
+                        "make it beside, and declare it external = true",
+                    );
+                    table.0.retain(|line| line.key != "name");
+                }
+            }
+        }
+        let name = self.network_name(name);
+        self.draft.add("networks", Some(&name), table);
+    }
+
+    /// What a network is called here: one of somebody else has its own name.
+    fn network_name(&self, name: &str) -> String {
+        let Some(map) = self
+            .declared("networks", name)
+            .filter(|map| is_external(map))
+        else {
+            return name.to_owned();
         };
-        self.remarks
-            .left_out(place, &format!("networks.{name}"), why, instead);
+        let nested = map.get("external").and_then(|node| node.as_map());
+        let own = map.text("name").or_else(|| nested?.text("name"));
+        own.unwrap_or(name).to_owned()
+    }
+
+    fn is_external_network(&self, name: &str) -> bool {
+        self.declared("networks", name).is_some_and(is_external)
     }
 
     /// What is said of a network, as `[network]` has it.
-    fn network_table(&mut self, name: &str, map: Option<&Map>) -> Table {
-        let mut table = Table::default();
-        let Some(map) = map else { return table };
+    fn fill_network(&mut self, name: &str, map: Option<&Map>, table: &mut Table) {
+        let Some(map) = map else { return };
         let key = format!("networks.{name}");
-        if is_external(map) {
-            let nested = map.get("external").and_then(|node| node.as_map());
-            let name = map
-                .text("name")
-                .or_else(|| nested?.text("name"))
-                .unwrap_or(name);
-            table.push("name", name);
-            table.push("external", true);
-            return table;
-        }
         for entry in map.iter().filter(|entry| !entry.node.is_null()) {
             let key = format!("{key}.{}", entry.key);
             match &*entry.key {
@@ -132,7 +142,7 @@ impl Project<'_> {
                     let labels = self.table_of_pairs(&key, &entry.node);
                     table.push("labels", labels);
                 }
-                "ipam" => self.addresses(&key, &entry.node, &mut table),
+                "ipam" => self.addresses(&key, &entry.node, table),
                 "external" => {}
                 name if name.starts_with("x-") => {}
                 _ => self.remarks.left_out(
@@ -143,7 +153,6 @@ impl Project<'_> {
                 ),
             }
         }
-        table
     }
 
     fn addresses(&mut self, key: &str, node: &Node, table: &mut Table) {
@@ -202,22 +211,20 @@ impl Project<'_> {
             self.wrong(&key, node, "a list of networks, or a mapping");
             return;
         }
-        let mut further = Vec::new();
-        let mut is_in_main = false;
-        for network in memberships(service) {
-            if network == self.main_network {
-                is_in_main = true;
-            } else {
-                further.push(network.to_string());
-            }
-        }
-        if !HAS_FURTHER_NETWORKS {
-            // Said of each network, once.
-            is_in_main = true;
-        } else if !further.is_empty() {
+        let networks = memberships(service);
+        let further: Vec<String> = networks
+            .iter()
+            .filter(|network| **network != self.main_network)
+            .map(|network| self.network_name(network))
+            .collect();
+        let is_in_main = further.len() < networks.len();
+        if !further.is_empty() {
             table.push("networks", further);
         }
-        if !is_in_main {
+        let keeps_apart = networks
+            .iter()
+            .any(|network| !self.is_external_network(network));
+        if !is_in_main && keeps_apart {
             self.remarks.changed(
                 node.place,
                 &key,

@@ -51,6 +51,8 @@ pub(super) struct Known {
     pub(super) is_command: bool,
     /// It has a check that is carried over.
     pub(super) is_checked: bool,
+    /// It is not always there.
+    pub(super) has_profiles: bool,
 }
 
 /// A project on its way.
@@ -61,6 +63,8 @@ pub(super) struct Project<'a> {
     pub(super) draft: Draft,
     /// By their names in the Compose file.
     pub(super) known: HashMap<Rc<str>, Known>,
+    /// What is declared beside the services, by section and name.
+    declared: HashMap<(&'static str, Rc<str>), Rc<Node>>,
     pub(super) images: super::image::Images,
     /// The network that is the workspace's own, by its name in the Compose file.
     pub(super) main_network: Rc<str>,
@@ -91,6 +95,7 @@ pub(super) fn convert(root: &Map, files: Files, remarks: Remarks, name: Option<&
         remarks,
         draft: Draft::default(),
         known: HashMap::new(),
+        declared: index(root),
         images: super::image::Images::default(),
         main_network: Rc::from("default"),
         missing: Vec::new(),
@@ -133,6 +138,20 @@ impl Project<'_> {
         entries
             .map(|entry| (Rc::clone(&entry.key), Rc::clone(&entry.node)))
             .collect()
+    }
+
+    pub(super) fn declared_node(&self, section: &'static str, name: &str) -> Option<&Rc<Node>> {
+        self.declared.get(&(section, Rc::from(name)))
+    }
+
+    /// What is said of a network, volume, secret or config.
+    pub(super) fn declared(&self, section: &'static str, name: &str) -> Option<&Map> {
+        self.declared_node(section, name)?.as_map()
+    }
+
+    /// Whether there is one, if nothing is said of it.
+    pub(super) fn is_declared(&self, section: &'static str, name: &str) -> bool {
+        self.declared_node(section, name).is_some()
     }
 
     /// Makes a comment once, at the first place that calls for it.
@@ -206,6 +225,9 @@ impl Project<'_> {
             let known = Known {
                 name: label,
                 is_command: completed.contains(&name),
+                has_profiles: node
+                    .as_map()
+                    .is_some_and(|map| map.get("profiles").is_some()),
                 is_checked: node.as_map().is_some_and(super::health::is_checked),
             };
             self.known.insert(name, known);
@@ -305,6 +327,18 @@ impl Project<'_> {
             self.wrong("services", &node, "a mapping of services");
         }
     }
+}
+
+fn index(root: &Map) -> HashMap<(&'static str, Rc<str>), Rc<Node>> {
+    let sections = ["networks", "volumes", "secrets", "configs"];
+    let mut index = HashMap::new();
+    for section in sections {
+        let entries = root.get(section).and_then(|node| node.as_map());
+        for entry in entries.map(Map::iter).into_iter().flatten() {
+            index.insert((section, Rc::clone(&entry.key)), Rc::clone(&entry.node));
+        }
+    }
+    index
 }
 
 /// A name like this one that nobody has. `last` remembers the number it ended at.

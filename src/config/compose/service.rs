@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use super::{
     draft::{Item, Table},
-    language::{ACTS_ON_WATCH, HAS_HOOKS},
     project::Project,
     tree::{Map, Node, Value},
     variables::has_variable,
@@ -514,15 +513,6 @@ impl Project<'_> {
 
     /// Commands at the turning points of a service.
     fn hook(&mut self, table: &mut Table, name: &str, key: &str, node: &Node) {
-        if !HAS_HOOKS {
-            self.remarks.left_out(
-                node.place,
-                key,
-                "Cosmos does not run hooks yet",
-                "run it in the command, or by hand: `cosmos exec`",
-            );
-            return;
-        }
         let mut commands = Vec::new();
         for (key, item) in self.items(key, node) {
             let Some(map) = item.as_map() else {
@@ -572,14 +562,12 @@ impl Project<'_> {
         if rules.is_empty() {
             return;
         }
-        if !ACTS_ON_WATCH {
-            self.remarks.changed(
-                watch.place,
-                &format!("{key}.watch"),
-                "it is carried over, and not acted on yet",
-                "`cosmos restart` it, or `cosmos up --build`, after a change",
-            );
-        }
+        self.remarks.changed(
+            watch.place,
+            &format!("{key}.watch"),
+            "it is carried over, and not acted on yet",
+            "`cosmos restart` it, or `cosmos up --build`, after a change",
+        );
         table.push("watch", rules);
     }
 

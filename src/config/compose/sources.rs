@@ -4,7 +4,6 @@ use std::{collections::HashSet, rc::Rc};
 
 use super::{
     draft::{Item, Table},
-    language::HAS_OWNERS,
     project::{MissingKind, Project},
     tree::{Map, Node, Value},
 };
@@ -127,16 +126,7 @@ impl Project<'_> {
                 && target != name
                 && target != own
             {
-                if HAS_OWNERS {
-                    long.push("target", target);
-                } else {
-                    self.remarks.left_out(
-                        node.place,
-                        &format!("{key}.target"),
-                        format!("a secret is always at {own}"),
-                        "read it there",
-                    );
-                }
+                long.push("target", target);
             }
             self.owners(&key, map, &mut long);
             secrets.push(match long.0.len() {
@@ -218,14 +208,7 @@ impl Project<'_> {
         let entries = map.map(Map::iter).into_iter().flatten();
         for entry in entries.filter(|entry| OWNERS.contains(&&*entry.key)) {
             let key = format!("{key}.{}", entry.key);
-            if !HAS_OWNERS {
-                self.remarks.left_out(
-                    entry.place,
-                    &key,
-                    "whose the file is, and who may read it, cannot be said",
-                    "nothing to do, if the process runs as root",
-                );
-            } else if &*entry.key == "mode" {
+            if &*entry.key == "mode" {
                 self.mode(&key, Some(&entry.node), table);
             } else if let Some(number) = self.integer(&key, &entry.node, 0..=i64::from(u32::MAX)) {
                 table.push(&entry.key, number);
@@ -246,15 +229,9 @@ impl Project<'_> {
         }
     }
 
-    fn is_declared(&self, section: &str, name: &str) -> bool {
-        let declared = self.root.get(section).and_then(|node| node.as_map());
-        declared.is_some_and(|map| map.entry(name).is_some())
-    }
-
     /// The file of a config that is declared.
     fn config_file(&mut self, key: &str, item: &Node, name: &str) -> Option<String> {
-        let declared = self.root.get("configs").and_then(|node| node.as_map());
-        let config = declared.and_then(|map| map.get(name)).map(Rc::clone);
+        let config = self.declared_node("configs", name).map(Rc::clone);
         let config_key = format!("configs.{name}");
         let Some(map) = config.as_ref().and_then(|node| node.as_map()) else {
             let why = format!("`{name}` is not in `configs`");

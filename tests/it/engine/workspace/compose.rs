@@ -327,7 +327,7 @@ fn a_converted_file_makes_the_containers_that_compose_made() {
         .succeeded();
     let report = said.json();
     let _ = place.cosmos(&["check"]).succeeded();
-    let _ = place.cosmos(&["up"]).succeeded();
+    let _ = place.cosmos(&["up", "--trust"]).succeeded();
     let workspace = format!("label=dev.cosmos.workspace={}", place.name);
     let ours = by_service(&workspace, "dev.cosmos.service", "dev.cosmos.replica");
 
