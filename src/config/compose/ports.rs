@@ -10,6 +10,9 @@ use super::{
 /// A range of more ports than this is a mistake, or needs no publishing.
 const LONGEST_RANGE: u16 = 256;
 
+/// Of a whole file: the engine takes minutes for them.
+const MOST_PORTS: usize = 1024;
+
 /// Container ports at which something speaks HTTP most of the time.
 const HTTP: [u16; 16] = [
     80, 3000, 3001, 4200, 5000, 5173, 8000, 8001, 8008, 8080, 8081, 8888, 9000, 9001, 9090, 15672,
@@ -77,6 +80,16 @@ impl Project<'_> {
                     );
                     port.host.clear();
                 }
+            }
+            self.published += found.len();
+            if self.published > MOST_PORTS {
+                self.remarks.left_out(
+                    item.place,
+                    &key,
+                    format!("more than {MOST_PORTS} ports of one file"),
+                    "reach it through a route, or publish fewer",
+                );
+                break;
             }
             ports.extend(found);
         }

@@ -71,6 +71,8 @@ pub(super) struct Project<'a> {
     pub(super) missing: Vec<Missing>,
     /// The workspace's name, as far as it is known.
     pub(super) workspace: String,
+    /// How many ports are published.
+    pub(super) published: usize,
     /// Paths that were looked for.
     looked_for: HashSet<String>,
     /// Which comments were made: the first place is enough.
@@ -100,6 +102,7 @@ pub(super) fn convert(root: &Map, files: Files, remarks: Remarks, name: Option<&
         main_network: Rc::from("default"),
         missing: Vec::new(),
         workspace: String::new(),
+        published: 0,
         looked_for: HashSet::new(),
         commented: HashSet::new(),
     };

@@ -382,3 +382,12 @@ proptest::proptest! {
         is_converted_or_explained(&bytes)?;
     }
 }
+
+#[test]
+fn ranges_of_ports_do_not_pile_up() {
+    let conversion = converted(&format!(
+        "services:\n  web:\n    image: x\n    ports:\n{}",
+        "      - 1-256\n".repeat(5000)
+    ));
+    assert_eq!(outcomes(&conversion), ["LeftOut 9:9 services.web.ports[4]"]);
+}

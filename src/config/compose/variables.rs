@@ -62,9 +62,12 @@ impl Rewriter {
             if let Some(tail) = after.strip_prefix('$') {
                 done.push_str("$$");
                 rest = tail;
-            } else if let Some(inside) = after.strip_prefix('{')
-                && let Some(end) = closing(inside)
-            {
+            } else if let Some(inside) = after.strip_prefix('{') {
+                let Some(end) = closing(inside) else {
+                    // For Compose, this is no value at all. To look on, `${` by `${`, would take for ever.
+                    done.push_str(&rest[at..]);
+                    return done;
+                };
                 done.push_str(&self.expression(&inside[..end], depth));
                 rest = &inside[end + 1..];
             } else {
@@ -206,6 +209,14 @@ mod tests {
         let translated = translate("a${A:+b}c${:x}", Unset::Empty);
         assert_eq!(translated.text, "ac");
         assert_eq!(translated.lost, ["${A:+b}", "${:x}"]);
+    }
+
+    #[test]
+    fn what_is_never_closed_is_looked_at_once() {
+        for piece in ["${", "${A:-", "$${", "${A"] {
+            let never_closed = piece.repeat(500_000);
+            assert_eq!(text(&never_closed), never_closed);
+        }
     }
 
     #[test]
