@@ -2,19 +2,21 @@
 //! from the folder of the `cosmos.toml`.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read as _},
+    fs,
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
 use crate::{
-    config::{diagnostics::Source, read::plain},
+    config::{
+        diagnostics::{Diagnostic, Source},
+        read::read_text,
+    },
     workspace::name::label_from,
 };
 
 /// Compose files of all of GitHub that were looked at are below a tenth of it.
-const LARGEST: u64 = 1 << 20;
+const LARGEST: usize = 1 << 20;
 
 /// More files than anybody's `include` and `extends` lead to.
 const MOST: usize = 64;
@@ -52,13 +54,13 @@ impl Files {
         path: &Path,
         name: &str,
         folder: Option<&Path>,
-    ) -> Result<usize, Unreadable> {
+    ) -> Result<usize, Box<Diagnostic>> {
         if self.opened.len() >= MOST {
-            return Err(Unreadable::said(format!(
+            return Err(refused(format!(
                 "`{name}` would be one of more than {MOST} files"
             )));
         }
-        let text = read(path, name)?;
+        let source = read(path, name)?;
         let folder = match folder {
             Some(folder) => folder,
             None => match path.parent() {
@@ -67,7 +69,7 @@ impl Files {
             },
         };
         self.opened.push(Opened {
-            source: Arc::new(Source::new(name, text)),
+            source: Arc::new(source),
             folder: real(folder),
         });
         Ok(self.opened.len() - 1)
@@ -117,74 +119,23 @@ impl Files {
     }
 }
 
-/// Why a file is not read.
-#[derive(Debug)]
-pub(super) struct Unreadable {
-    /// In words.
-    pub(super) message: String,
-    /// What to do about it.
-    pub(super) help: String,
-    /// For a text that is no text: what it is, and from which byte on.
-    pub(super) at: Option<(Source, usize)>,
-}
-
-impl Unreadable {
-    fn said(message: String) -> Self {
-        Self {
-            message,
-            help: "name another file".to_owned(),
-            at: None,
-        }
-    }
-}
-
-fn read(path: &Path, name: &str) -> Result<String, Unreadable> {
-    let refused = |error: &io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Unreadable::said(format!("there is no `{name}`")),
-        io::ErrorKind::PermissionDenied => Unreadable {
-            help: format!("let this user read it: `chmod u+r {name}`"),
-            ..Unreadable::said(format!("this user may not read `{name}`"))
-        },
-        _ => Unreadable::said(format!("cannot read `{name}`: {}", plain(error))),
+/// Reads a Compose file with the one reader of configs.
+fn read(path: &Path, name: &str) -> Result<Source, Box<Diagnostic>> {
+    let Some(source) = read_text(path, name, 0)? else {
+        return Err(refused(format!("there is no `{name}`")));
     };
-    // Looked at before it is opened: opening a pipe waits for whoever writes to it.
-    let metadata = fs::metadata(path).map_err(|error| refused(&error))?;
-    if metadata.is_dir() {
-        return Err(Unreadable {
-            help: "name the file in it".to_owned(),
-            ..Unreadable::said(format!("`{name}` is a folder"))
-        });
-    }
-    if !metadata.is_file() {
-        return Err(Unreadable::said(format!(
-            "`{name}` is no plain file, but a pipe, a socket or a device"
-        )));
-    }
-    let mut bytes = Vec::new();
-    // No more than is refused, even if it grows meanwhile.
-    File::open(path)
-        .and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes))
-        .map_err(|error| refused(&error))?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(Unreadable::said(format!(
+    if source.text.len() > LARGEST {
+        return Err(refused(format!(
             "`{name}` is larger than 1 MiB, which no Compose file is"
         )));
     }
-    match String::from_utf8(bytes) {
-        Ok(text) => match text.strip_prefix('\u{feff}') {
-            Some(text) => Ok(text.to_owned()),
-            None => Ok(text),
-        },
-        Err(error) => {
-            let at = error.utf8_error().valid_up_to();
-            let source = Source::new(name, String::from_utf8_lossy(error.as_bytes()));
-            Err(Unreadable {
-                message: format!("`{name}` is not UTF-8 text"),
-                help: "save the file as UTF-8".to_owned(),
-                at: Some((source, at)),
-            })
-        }
-    }
+    Ok(source)
+}
+
+fn refused(message: String) -> Box<Diagnostic> {
+    let mut problem = Diagnostic::error(message);
+    problem.help("name another file");
+    Box::new(problem)
 }
 
 fn real(folder: &Path) -> PathBuf {
@@ -248,10 +199,10 @@ mod tests {
         let path = folder.path().join("x");
         let said = |path: &Path| read(path, "x").unwrap_err().message;
         assert_eq!(said(&path), "there is no `x`");
-        assert_eq!(said(folder.path()), "`x` is a folder");
+        assert_eq!(said(folder.path()), "cannot read `x`: it is a folder");
         assert_eq!(
             said(Path::new("/dev/zero")),
-            "`x` is no plain file, but a pipe, a socket or a device"
+            "cannot read `x`: it is a device, not a file"
         );
         rustix::fs::mknodat(
             rustix::fs::CWD,
@@ -261,10 +212,7 @@ mod tests {
             0,
         )
         .unwrap();
-        assert_eq!(
-            said(&path),
-            "`x` is no plain file, but a pipe, a socket or a device"
-        );
+        assert_eq!(said(&path), "cannot read `x`: it is a pipe, not a file");
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&path, &path).unwrap();
         assert!(

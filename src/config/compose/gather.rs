@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    files::{Files, Unreadable},
+    files::Files,
     read::{Budget, Fault, read, too_much},
     remark::Remarks,
     tree::{Entry, Map, Node, Place, Value},
@@ -47,7 +47,7 @@ pub(super) fn gather(path: &Path, target: &Path) -> Result<Gathered, Diagnostics
     let file = gatherer
         .files
         .open(path, &name, None)
-        .map_err(|unreadable| unreadable.into_diagnostics())?;
+        .map_err(|problem| Diagnostics::of(*problem))?;
     let root = gatherer
         .root(file)
         .map_err(|fault| gatherer.diagnostics(&fault))?;
@@ -519,15 +519,4 @@ fn byte_of(text: &str, place: Place) -> usize {
         start += content.len();
     }
     text.len()
-}
-
-impl Unreadable {
-    fn into_diagnostics(self) -> Diagnostics {
-        let mut problem = Diagnostic::error(self.message);
-        if let Some((source, at)) = self.at {
-            problem.place(0, Location::new(&Arc::new(source), at..at + 1));
-        }
-        problem.help(self.help);
-        Diagnostics::of(problem)
-    }
 }
