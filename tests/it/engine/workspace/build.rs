@@ -2,7 +2,10 @@
 
 use std::os::unix::fs::symlink;
 
-use super::support::{Place, docker, output, until};
+use super::{
+    support::{Place, docker, output, until},
+    tap::Tap,
+};
 
 /// A project that builds one image from its own folder.
 fn project(dockerfile: &str) -> Place {
@@ -72,6 +75,19 @@ fn the_classic_builder_builds_where_it_is_asked_for() {
     place.write("Dockerfile", "FROM busybox\nRUN echo hello\n");
     let said = place.cosmos(&["build", "--no-cache"]).succeeded();
     let _ = said.told(&["app [2/2] RUN echo hello\n", "app [2/2] | hello\n"]);
+    assert_eq!(images.tags().len(), 1);
+}
+
+#[test]
+fn where_the_engine_has_no_buildkit_the_classic_builder_builds_and_it_is_said_once() {
+    let tap = Tap::without_buildkit();
+    let place = project("FROM busybox\nRUN echo hello\n").through(tap.socket());
+    let images = Images(&place);
+    let said = place.cosmos(&["build", "--no-cache"]).succeeded();
+    let notice = "this engine does not build with BuildKit: BuildKit is not supported by this one; \
+                  the classic builder builds, without `RUN --mount`\n";
+    assert_eq!(said.stderr.matches(notice).count(), 1, "{said}");
+    let _ = said.told(&["app [2/2] | hello\n"]);
     assert_eq!(images.tags().len(), 1);
 }
 

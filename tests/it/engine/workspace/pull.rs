@@ -49,17 +49,18 @@ impl Served {
     fn closed(&self) -> String {
         format!("{CLOSED}/{}", self.name)
     }
-
-    fn forget(&self) {
-        for image in [self.open(), self.closed()] {
-            let _ = output("docker", &["rmi", "-f", &image]);
-        }
-    }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
-        self.forget();
+        // Also what a newer one took the tag of.
+        for image in [self.open(), self.closed()] {
+            let (repository, _) = image.rsplit_once(':').unwrap();
+            let ids = docker(&["image", "ls", "-q", "--no-trunc", repository]);
+            for id in ids.lines() {
+                let _ = output("docker", &["rmi", "-f", id]);
+            }
+        }
     }
 }
 

@@ -23,6 +23,15 @@ pub(super) struct Tap {
 
 impl Tap {
     pub(super) fn new() -> Self {
+        Self::refusing(|_| false)
+    }
+
+    /// One that says to calls of BuildKit that there is none.
+    pub(super) fn without_buildkit() -> Self {
+        Self::refusing(|call| call.contains("/build?") && call.contains("version=2"))
+    }
+
+    fn refusing(refuses: fn(&str) -> bool) -> Self {
         let engine = env::var("DOCKER_HOST").expect("DOCKER_HOST names the engine to test on");
         let engine = engine
             .strip_prefix("unix://")
@@ -40,7 +49,7 @@ impl Tap {
                 let Ok(engine) = UnixStream::connect(&engine) else {
                     return;
                 };
-                join(client.unwrap(), engine, Arc::clone(&noted));
+                join(client.unwrap(), engine, Arc::clone(&noted), refuses);
             }
         });
         Self {
@@ -60,15 +69,30 @@ impl Tap {
     }
 }
 
-fn join(client: UnixStream, engine: UnixStream, calls: Arc<Mutex<Vec<String>>>) {
+/// What an engine says that has no BuildKit.
+const REFUSAL: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\
+    Content-Length: 51\r\nConnection: close\r\n\r\n\
+    {\"message\":\"BuildKit is not supported by this one\"}";
+
+fn join(
+    client: UnixStream,
+    engine: UnixStream,
+    calls: Arc<Mutex<Vec<String>>>,
+    refuses: fn(&str) -> bool,
+) {
     let (from_client, from_engine) = (client.try_clone().unwrap(), engine.try_clone().unwrap());
     thread::spawn(move || {
         let mut lines = BufReader::new(from_client);
-        relay(&mut lines, &engine, |line| {
+        let is_refused = relay(&mut lines, &engine, refuses, |line| {
             if let Some(call) = line.strip_suffix(" HTTP/1.1\r\n") {
                 calls.lock().unwrap().push(call.to_owned());
             }
         });
+        if is_refused {
+            let _ = lines.get_ref().write_all(REFUSAL.as_bytes());
+            // Read to its end, or the answer is lost with the connection.
+            let _ = std::io::copy(&mut lines, &mut std::io::sink());
+        }
         let _ = engine.shutdown(std::net::Shutdown::Write);
     });
     thread::spawn(move || {
@@ -84,12 +108,24 @@ fn join(client: UnixStream, engine: UnixStream, calls: Arc<Mutex<Vec<String>>>) 
 }
 
 /// Passes on what is there as soon as it is there, and shows each whole line.
-fn relay(from: &mut BufReader<impl Read>, mut to: &UnixStream, mut show: impl FnMut(&str)) {
+/// Ends before what is refused, and says whether it did for that.
+fn relay(
+    from: &mut BufReader<impl Read>,
+    mut to: &UnixStream,
+    refuses: fn(&str) -> bool,
+    mut show: impl FnMut(&str),
+) -> bool {
     let mut line = Vec::new();
     loop {
-        let Ok(bytes) = from.fill_buf() else { return };
+        let Ok(bytes) = from.fill_buf() else {
+            return false;
+        };
+        // A call begins what the client writes, as it sends none before an answer.
+        if refuses(&String::from_utf8_lossy(bytes)) {
+            return true;
+        }
         if bytes.is_empty() || to.write_all(bytes).is_err() {
-            return;
+            return false;
         }
         for byte in bytes {
             line.push(*byte);
