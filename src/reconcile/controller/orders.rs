@@ -100,6 +100,17 @@ impl Controller {
                 ours.push(container);
             }
         }
+        // `status` lists one-shots by their names, so these mean them.
+        let one_shot = ours.iter().find(|container| {
+            container.owner.as_ref().is_some_and(|owner| {
+                owner.kind == Kind::Command
+                    && owner.name.as_deref() == Some(reference)
+                    && owner.workspace.as_deref() == workspace
+            })
+        });
+        if let Some(container) = one_shot {
+            return Ok(Meant::Container(Box::new((*container).clone())));
+        }
         let container = adhoc::find(ours.into_iter(), reference)?;
         // A replica stands for its service: an order about one of several would be
         // undone by the next reconcile.

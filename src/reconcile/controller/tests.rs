@@ -153,6 +153,22 @@ async fn applies_at_once_make_one_container() {
 }
 
 #[tokio::test]
+async fn a_one_shot_is_found_by_its_name_in_its_own_workspace() {
+    let bench = Bench::empty();
+    bench
+        .apply(&shop().with_command("migrate", "api:1", "v1"))
+        .await;
+    let found = bench
+        .controller
+        .find("migrate", Some("shop"))
+        .await
+        .unwrap();
+    assert_eq!(found.containers[0].name, "shop-migrate");
+    let elsewhere = bench.controller.find("migrate", Some("blog")).await;
+    assert!(elsewhere.is_err());
+}
+
+#[tokio::test]
 async fn a_stop_holds_through_an_apply_until_a_start() {
     let bench = Bench::empty();
     let desired = shop().with("web", service("node:20"));
