@@ -20,6 +20,7 @@ pub mod image;
 pub mod labels;
 mod last_look;
 mod logs;
+mod networks;
 mod observe;
 mod perform;
 pub mod proxy;

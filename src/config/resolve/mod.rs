@@ -7,6 +7,7 @@
 mod command;
 mod container;
 mod danger;
+mod files;
 mod image;
 mod links;
 mod network;
