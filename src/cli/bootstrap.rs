@@ -53,6 +53,9 @@ const STARTED_ANSWERS_IN: Duration = Duration::from_secs(30);
 /// How long whoever created the container has to start it, before we do.
 const CREATOR_STARTS_IN: Duration = Duration::from_secs(5);
 
+/// How long an engine may take to publish the proxy's port anew.
+const PUBLISHED_IN: Duration = Duration::from_secs(10);
+
 /// Between two looks while somebody else makes the proxy.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -84,6 +87,21 @@ pub(super) async fn client_after(
 /// A client of the proxy, if there is one: a stopped one is started.
 pub(super) async fn existing(global: &Global) -> Result<Client, Failure> {
     reach(global, &ProxyNeeds::default(), false).await
+}
+
+/// Waits until a proxy that went away in the middle of a word answers again, or
+/// has had its time.
+///
+/// Put into a network with both kinds of addresses, or taken out of one, the proxy
+/// gets its gateway elsewhere, whatever the network is called: the engine publishes
+/// its port anew, and cuts what was open.
+pub(super) async fn answers_again(client: &Client) {
+    let answers = async {
+        while client.get::<Version>("/version").await.is_err() {
+            sleep(LOOK_AGAIN).await;
+        }
+    };
+    let _ = timeout(PUBLISHED_IN, answers).await;
 }
 
 /// The engine itself, for what needs no proxy.

@@ -1,6 +1,9 @@
 //! `cosmos down`: stop and remove what `up` made.
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use hyper::Method;
 
@@ -13,7 +16,7 @@ use super::{
 use crate::{
     api::{
         client::{Client, encoded},
-        wire::Event,
+        wire::{Containers, Event},
     },
     workspace::Workspace,
 };
@@ -49,23 +52,35 @@ pub(super) async fn take_down(
         encoded(key),
         encoded(folder)
     );
+    let began = Instant::now();
     let mut screen = Screen::new(global);
     let events = client.events(Method::DELETE, &path, None::<&()>).await?;
     let last = follow(&mut screen, events).await?;
     screen.verdict()?;
-    let Some(Event::Finished { outcome }) = last else {
-        return Err(
-            Failure::new("the proxy went away before everything was removed")
-                .hinted("run `cosmos down` again"),
-        );
+    let took = match last {
+        Some(Event::Finished { outcome }) => Duration::from_millis(outcome.millis),
+        _ => {
+            bootstrap::answers_again(client).await;
+            if is_up(client, key).await? {
+                return Err(
+                    Failure::new("the proxy went away before everything was removed")
+                        .hinted("run `cosmos down` again"),
+                );
+            }
+            began.elapsed()
+        }
     };
     if !global.quiet && global.progress != Progress::Json {
-        outln!(
-            "{key} is down ({})",
-            duration(Duration::from_millis(outcome.millis))
-        );
+        outln!("{key} is down ({})", duration(took));
     }
     Ok(())
+}
+
+/// Whether a workspace is up still.
+async fn is_up(client: &Client, key: &str) -> Result<bool, Failure> {
+    let containers: Containers = client.get("/containers").await?;
+    let mut up = containers.workspaces.iter();
+    Ok(up.any(|workspace| workspace.workspace == key))
 }
 
 /// Names the volumes that would go, and asks.

@@ -46,20 +46,20 @@ pub(super) fn require(loaded: &Loaded, is_given: bool) -> Result<(), Failure> {
     }
     if !is_given {
         let lines: Vec<_> = untrusted.iter().map(|danger| line(danger)).collect();
-        let refusal = || {
-            Failure::usage(
+        if !ask::can_answer() {
+            return Err(Failure::usage(
                 "this project reaches beyond its containers, and you have not said that it may",
             )
-            .with_output(lines.clone())
-            .hinted("look at each; if you trust them: `cosmos up --trust`, once")
-        };
-        if ask::can_answer() {
-            sayln!("This project reaches beyond its containers:");
-            for line in &lines {
-                sayln!("  {line}");
-            }
+            .with_output(lines)
+            .hinted("look at each; if you trust them: `cosmos up --trust`, once"));
         }
-        ask::confirm("Trust it with that?", refusal)?;
+        sayln!("This project reaches beyond its containers:");
+        for line in &lines {
+            sayln!("  {line}");
+        }
+        ask::confirm("Trust it with that?", || {
+            Failure::usage("nothing was done: the project is not trusted with that")
+        })?;
     }
     remember(loaded).map_err(|error| {
         Failure::new(format!(

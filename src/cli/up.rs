@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper::Method;
-use tokio::time::{sleep, timeout};
 
 use super::{
     args::{Global, Up},
@@ -15,16 +14,10 @@ use super::{
 use crate::{
     api::{
         client::{Client, encoded},
-        wire::{Event, Outcome, Status, Version, Wish},
+        wire::{Event, Outcome, Status, Wish},
     },
     config::Loaded,
 };
-
-/// How long an engine may take to publish the proxy's port anew.
-const PUBLISHED_IN: Duration = Duration::from_secs(10);
-
-/// Between two looks meanwhile.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 pub(super) async fn run(global: Global, args: Up) -> Result<ExitCode, Failure> {
     let loaded = context::load_trusted(&global, &args.project, args.trust.given)?;
@@ -138,15 +131,8 @@ async fn order(
     if is_told || !loaded.workspace.network.ipv6 {
         return Ok(last);
     }
-    // Put into a network with both kinds of addresses, the proxy gets its gateway
-    // there, whatever the network is called: the engine publishes its port anew, and
-    // cuts what was open. The order stands; given again, it is told how it goes on.
-    let answers = async {
-        while client.get::<Version>("/version").await.is_err() {
-            sleep(LOOK_AGAIN).await;
-        }
-    };
-    let _ = timeout(PUBLISHED_IN, answers).await;
+    // The order stands; given again, it is told how it goes on.
+    bootstrap::answers_again(client).await;
     let events = client.events(Method::PUT, path, Some(wish)).await?;
     follow(screen, events).await
 }

@@ -60,6 +60,11 @@ impl Resolver<'_, '_> {
                     )
                     .help("put one of them elsewhere");
             }
+            let reload = long.and_then(|long| long.reload.as_ref());
+            if reload.is_some() {
+                let help = "another content replaces the container; take it out until then";
+                self.not_yet(&format!("{path}.reload"), "reload", help);
+            }
             files.push(File {
                 target: target.clone(),
                 content,
@@ -68,9 +73,7 @@ impl Resolver<'_, '_> {
                     .unwrap_or(0o644),
                 uid: long.and_then(|long| long.uid).unwrap_or(0),
                 gid: long.and_then(|long| long.gid).unwrap_or(0),
-                reload: long
-                    .and_then(|long| long.reload.as_ref())
-                    .and_then(|signal| self.signal(&format!("{path}.reload"), signal)),
+                reload: reload.and_then(|signal| self.signal(&format!("{path}.reload"), signal)),
             });
         }
         files

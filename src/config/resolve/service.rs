@@ -312,6 +312,11 @@ impl Resolver<'_, '_> {
                         )
                         .help(format!("write \"/{prefix}\""));
                 }
+                if table.protocol != UpstreamProtocol::Http {
+                    let help =
+                        "the proxy speaks HTTP/1.1 to it; publish the port for another: `ports`";
+                    self.not_yet(&format!("{path}.protocol"), "protocol", help);
+                }
                 Route {
                     hosts: self.hosts(&format!("{path}.hosts"), table.hosts.as_ref()),
                     path: table.path.clone(),
@@ -349,6 +354,13 @@ impl Resolver<'_, '_> {
         table: &ServiceTable,
         image: &Image,
     ) -> Vec<WatchRule> {
+        if table.watch.iter().next().is_some() {
+            self.not_yet(
+                path,
+                "watch",
+                "`cosmos up` again after an edit; `cosmos restart` restarts",
+            );
+        }
         let mut rules = Vec::new();
         for (path, rule) in each(path, &table.watch) {
             let host = self.host_path(&rule.path);

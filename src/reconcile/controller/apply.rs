@@ -158,9 +158,9 @@ impl Controller {
         let touched = plan.services();
         let unchanged = desired
             .services
-            .keys()
-            .filter(|service| !touched.contains(*service))
-            .map(ToString::to_string)
+            .iter()
+            .filter(|(name, service)| service.run != RunState::Off && !touched.contains(*name))
+            .map(|(name, _)| name.to_string())
             .collect();
         Ok((plan, unchanged))
     }

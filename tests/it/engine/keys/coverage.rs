@@ -179,17 +179,19 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
         "a_volume_is_made_as_its_table_says",
         &["volumes.*.driver", "volumes.*.options", "volumes.*.labels"],
     ),
-];
-
-/// Keys that are read, and that nothing acts on yet: README.md says so, too.
-const NOT_YET: &[&str] = &[
-    "workspace.engine",
-    "services.*.watch",
-    "services.*.watch[].path",
-    "services.*.watch[].action",
-    "services.*.watch[].target",
-    "services.*.configs.*.reload",
-    "services.*.route.protocol",
+    // Read, and not acted on yet: README.md says so, too.
+    (
+        "what_nothing_acts_on_yet_is_told_and_harms_nothing",
+        &[
+            "workspace.engine",
+            "services.*.watch",
+            "services.*.watch[].path",
+            "services.*.watch[].action",
+            "services.*.watch[].target",
+            "services.*.configs.*.reload",
+            "services.*.route.protocol",
+        ],
+    ),
 ];
 
 /// What both a service and a command can have: tried in both by the same rows.
@@ -219,7 +221,6 @@ fn no_key_of_the_schema_is_left_out() {
             .flat_map(|(_, keys)| *keys)
             .map(|key| (*key).to_owned()),
     );
-    tried.extend(NOT_YET.iter().map(|key| (*key).to_owned()));
     let keys = keys();
     let left_out: Vec<_> = keys
         .iter()

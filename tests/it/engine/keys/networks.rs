@@ -167,6 +167,7 @@ fn networks_have_version_six_addresses_where_that_is_asked_for() {
         let address = endpoint["GlobalIPv6Address"].as_str().unwrap();
         assert!(address.starts_with(prefix), "{network}: {address}");
     }
+    let _ = place.cosmos(&["down"]).succeeded();
 }
 
 #[test]

@@ -275,3 +275,29 @@ fn no_program_of_a_project_runs_before_it_is_trusted() {
     let _ = place.cosmos(&["up", "--trust"]).succeeded();
     assert!(was_run());
 }
+
+#[test]
+fn what_nothing_acts_on_yet_is_told_and_harms_nothing() {
+    let place = Place::new(&idle(
+        "it",
+        "route = { port = 80, protocol = \"h2c\" }\n\
+         configs = { \"./a.conf\" = { target = \"/a.conf\", reload = \"HUP\" } }\n\
+         watch = [{ path = \"./a.conf\", action = \"sync\", target = \"/a.conf\" }]",
+    ));
+    place.write("a.conf", "a");
+    let _ = place.cosmos(&["up"]).succeeded().told(&[
+        "nothing acts on `watch` yet",
+        "nothing acts on `protocol` yet",
+        "nothing acts on `reload` yet",
+    ]);
+    assert!(place.running("it").is_some());
+    place.write(
+        "cosmos.toml",
+        &format!("[workspace]\nengine = \"swarm\"\n{}", idle("it", "")),
+    );
+    let _ = place
+        .cosmos(&["up"])
+        .ended(2)
+        .told(&["there is no `engine = \"swarm\"` yet"]);
+    assert!(place.running("it").is_some());
+}
