@@ -116,8 +116,10 @@ pub(super) enum Verb {
     #[command(after_help = "Examples:\n  cosmos check\n  cosmos check -f other.toml")]
     Check(Check),
     /// Print the resolved workspace
-    #[command(after_help = "Examples:\n  cosmos config\n  cosmos config --profile dev")]
-    Config(Check),
+    #[command(
+        after_help = "Examples:\n  cosmos config\n  cosmos config --profile dev\n  cosmos config --explain services.web.replicas    who said so, and where"
+    )]
+    Config(Config),
     /// Remove ended ad-hoc containers, or all that Cosmos made but its volumes
     Prune(Prune),
     /// Look after the proxy container
@@ -392,6 +394,18 @@ pub(super) struct Pull {
 pub(super) struct Check {
     #[command(flatten)]
     pub(super) project: Project,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Config {
+    #[command(flatten)]
+    pub(super) project: Project,
+    /// Say which layer, file and line a key's value is from, and what it overrides
+    #[arg(long, value_name = "KEY")]
+    pub(super) explain: Option<String>,
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -1,12 +1,12 @@
 //! Where the user stands: which config, which workspace, which environment.
 
-use std::{collections::BTreeMap, env, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, env, path::PathBuf};
 
 use super::{
-    args::{Check, Global, Project},
+    args::{Global, Project},
     error::{Failure, Kind},
     trust,
-    ui::{out, outln, sayln},
+    ui::sayln,
 };
 use crate::{
     config::{self, Diagnostics, EngineName, Loaded, SecretReading, Sources},
@@ -29,13 +29,12 @@ pub(super) fn installation() -> Result<Installation, Failure> {
 /// Loads the config of the folder we are in, or the one that was named, for a
 /// verb that only has to know what is declared: no secret is read.
 pub(super) fn load(global: &Global, project: &Project) -> Result<Loaded, Failure> {
-    let loaded = read(&sources(global, project, SecretReading::None)?)?;
+    let loaded = load_from(&sources(global, project, SecretReading::None)?)?;
     // Not at all rather than on another engine than was asked for.
     if loaded.engine == EngineName::Swarm {
         return Err(Failure::usage("there is no `engine = \"swarm\"` yet")
             .hinted("take it out of [workspace]: it is Docker then, or Podman"));
     }
-    warn(&loaded);
     Ok(loaded)
 }
 
@@ -75,6 +74,13 @@ fn with_secrets(
     read(&sources(global, project, reading)?)
 }
 
+/// Loads a config; what is wrong or doubtful is said.
+pub(super) fn load_from(sources: &Sources) -> Result<Loaded, Failure> {
+    let loaded = read(sources)?;
+    warn(&loaded);
+    Ok(loaded)
+}
+
 fn warn(loaded: &Loaded) {
     for warning in &loaded.warnings {
         sayln!(
@@ -84,6 +90,7 @@ fn warn(loaded: &Loaded) {
     }
 }
 
+/// Loads a config; what is wrong is said.
 fn read(sources: &Sources) -> Result<Loaded, Failure> {
     match config::load(sources) {
         Ok(loaded) => Ok(loaded),
@@ -105,15 +112,12 @@ pub(super) fn workspace_here(global: &Global) -> Option<Loaded> {
     config::load(&sources(global, &Project::default(), SecretReading::None).ok()?).ok()
 }
 
-/// The sources for a verb whose whole point is to say what is wrong or doubtful.
-fn looked_over(global: &Global, project: &Project) -> Result<Sources, Failure> {
-    Ok(Sources {
-        thorough: true,
-        ..sources(global, project, SecretReading::None)?
-    })
-}
-
-fn sources(global: &Global, project: &Project, secrets: SecretReading) -> Result<Sources, Failure> {
+/// Everything that a config is read from, here.
+pub(super) fn sources(
+    global: &Global,
+    project: &Project,
+    secrets: SecretReading,
+) -> Result<Sources, Failure> {
     let named = project.file.clone().or_else(|| global.file.clone());
     let file = match named {
         Some(file) => file,
@@ -158,71 +162,4 @@ fn user_file() -> Option<PathBuf> {
 fn colour() -> bool {
     use std::io::IsTerminal as _;
     std::io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none()
-}
-
-/// `cosmos check`.
-pub(super) fn check(global: &Global, args: &Check) -> Result<ExitCode, Failure> {
-    if args.json {
-        let diagnostics = match config::load(&looked_over(global, &args.project)?) {
-            Ok(_) => serde_json::json!([]),
-            Err(diagnostics) => serde_json::to_value(&diagnostics).unwrap_or_default(),
-        };
-        let is_valid = diagnostics.as_array().is_some_and(Vec::is_empty);
-        outln!(
-            "{}",
-            serde_json::json!({ "schema": 1, "diagnostics": diagnostics })
-        );
-        return Ok(ExitCode::from(if is_valid { 0 } else { 2 }));
-    }
-    let loaded = read(&looked_over(global, &args.project)?)?;
-    warn(&loaded);
-    if !global.quiet {
-        outln!(
-            "{} is valid: {}, {}",
-            loaded.workspace.identity,
-            super::ui::plural(
-                loaded
-                    .workspace
-                    .services
-                    .len()
-                    .try_into()
-                    .unwrap_or(u32::MAX),
-                "service"
-            ),
-            super::ui::plural(
-                loaded
-                    .workspace
-                    .commands
-                    .len()
-                    .try_into()
-                    .unwrap_or(u32::MAX),
-                "command"
-            ),
-        );
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// `cosmos config`: the resolved workspace.
-pub(super) fn show(global: &Global, args: &Check) -> Result<ExitCode, Failure> {
-    let loaded = read(&looked_over(global, &args.project)?)?;
-    warn(&loaded);
-    let workspace = &loaded.workspace;
-    if args.json {
-        outln!(
-            "{}",
-            serde_json::to_string_pretty(workspace).unwrap_or_default()
-        );
-        return Ok(ExitCode::SUCCESS);
-    }
-    match toml::to_string_pretty(workspace) {
-        Ok(text) => out!("{text}"),
-        Err(error) => {
-            return Err(
-                Failure::new(format!("the workspace cannot be shown as TOML: {error}"))
-                    .hinted("use `cosmos config --json`"),
-            );
-        }
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -10,6 +10,8 @@ mod ask;
 mod attached;
 mod bootstrap;
 mod build;
+mod check;
+mod config;
 mod context;
 mod credentials;
 mod down;
@@ -75,8 +77,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Release(args) => orders::release(global, args).await,
         Verb::Build(args) => build::run(global, args).await,
         Verb::Init(args) => init::run(&global, &args),
-        Verb::Check(args) => context::check(&global, &args),
-        Verb::Config(args) => context::show(&global, &args),
+        Verb::Check(args) => check::run(&global, &args),
+        Verb::Config(args) => config::run(&global, &args),
         Verb::Prune(args) => prune::run(global, args).await,
         Verb::Proxy(args) => proxy::run(global, args).await,
         Verb::Serve => serve::run().await,

@@ -296,7 +296,7 @@ fn drawn<'a>(marks: &[Mark<'a>]) -> Vec<Element<'a>> {
 }
 
 /// A text of one line, and not too long: what is quoted in it can be anything.
-fn one_line(text: String) -> String {
+pub(super) fn one_line(text: String) -> String {
     const MOST: usize = 1000;
     let is_plain = |letter: char| !letter.is_control() && !is_invisible(letter);
     if text.len() <= MOST && text.chars().all(is_plain) {
@@ -401,6 +401,17 @@ impl Diagnostics {
     /// One alone.
     pub(super) fn of(problem: Diagnostic) -> Self {
         Self::new(vec![problem], 0)
+    }
+
+    /// Every text in which something of the config can be quoted.
+    pub(super) fn each_text(&mut self, mut change: impl FnMut(&mut String)) {
+        for item in &mut self.list {
+            change(&mut item.message);
+            item.help.iter_mut().for_each(&mut change);
+            item.related
+                .iter_mut()
+                .for_each(|related| change(&mut related.message));
+        }
     }
 
     /// One by one.

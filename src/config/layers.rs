@@ -22,6 +22,7 @@ use indexmap::IndexMap;
 use toml::de::{DeTable, DeValue};
 
 use super::{
+    Said,
     decode::{Node, Segment, segments},
     diagnostics::{Diagnostic, Location, Problems, Source, nearest, one_of},
     places::{Inside, Place, Places},
@@ -177,11 +178,7 @@ impl Layer {
                 let path = key.split('.').map(str::to_owned).collect();
                 set.push((name.as_str(), path, value.as_str()));
             } else if let Some(rest) = name.strip_prefix("COSMOS_") {
-                let path: Vec<String> = rest
-                    .to_ascii_lowercase()
-                    .split("__")
-                    .map(str::to_owned)
-                    .collect();
+                let path = key_path(rest);
                 let is_key = path.len() > 1 && path.len() <= DEEPEST;
                 if is_key && TABLES.contains(&path[0].as_str()) {
                     set.push((name.as_str(), path, value.as_str()));
@@ -350,6 +347,22 @@ fn insert(values: &mut Dict, path: &[String], value: &str) {
             }
         }
     }
+}
+
+/// The key that `SERVICES__WEB__ENV__LOG` names. Keys are in small letters, but for
+/// those that people choose in `env` and `args`.
+fn key_path(name: &str) -> Vec<String> {
+    let mut is_chosen = false;
+    name.split("__")
+        .map(|step| {
+            if is_chosen {
+                return step.to_owned();
+            }
+            let step = step.to_ascii_lowercase();
+            is_chosen = matches!(step.as_str(), "env" | "args");
+            step
+        })
+        .collect()
 }
 
 /// The values of one layer on their way into Figment.
@@ -535,16 +548,32 @@ impl Document {
     }
 
     /// What each layer says about a key path, the one that wins last.
-    pub(super) fn says(&self, path: &str) -> Vec<(LayerKind, Location, String)> {
-        let path = segments(path);
-        self.layers
-            .iter()
-            .filter_map(|layer| {
-                let place = layer.places.at(&path)?;
-                let text = layer.source.text.get(place.value.clone())?.to_owned();
-                let location = Location::new(&layer.source, place.key.clone());
-                Some((layer.kind, location, text))
+    pub(super) fn says(&self, path: &[Segment]) -> Vec<Said> {
+        let said = self.layers.iter().filter_map(|layer| {
+            let place = layer.places.at(path)?;
+            let written = |span: &Range<usize>| layer.source.text.get(span.clone());
+            let is_variable = layer.kind == LayerKind::Environment;
+            Some(Said {
+                layer: layer.kind,
+                variable: written(&place.key)
+                    .filter(|_| is_variable)
+                    .map(str::to_owned),
+                location: Location::new(&layer.source, place.key.clone()),
+                text: written(&place.value)?.to_owned(),
             })
-            .collect()
+        });
+        said.collect()
+    }
+
+    /// The keys of the table at a path, in order.
+    pub(super) fn keys(&self, path: &[Segment]) -> Vec<String> {
+        let Some(root) = self.places() else {
+            return Vec::new();
+        };
+        let table = path
+            .iter()
+            .try_fold(root, |here, segment| here.child(segment));
+        let entries = table.map(|table| table.entries()).unwrap_or_default();
+        entries.into_iter().map(|(key, _)| key.to_owned()).collect()
     }
 }

@@ -15,6 +15,7 @@ mod decode;
 mod diagnostics;
 mod dockerfile;
 mod dotenv;
+mod explain;
 pub mod forms;
 mod glob;
 mod ignore;
@@ -46,6 +47,7 @@ pub use context::{
 pub use danger::Danger;
 pub use diagnostics::{Diagnostic, Diagnostics, Location, Related, Severity, Source};
 pub use dockerfile::Dockerfile;
+pub use explain::{Explanation, KeyState, Said, UnknownKey};
 pub use layers::LayerKind;
 pub use schema::{EngineName, schema};
 
@@ -124,31 +126,8 @@ pub struct Loaded {
     /// The files it was read from: layers, env files, config files, secrets.
     pub files: Vec<PathBuf>,
     document: Document,
-}
-
-/// What one layer says about a key.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Said {
-    /// Which kind of layer.
-    pub layer: LayerKind,
-    /// Where.
-    #[serde(flatten)]
-    pub location: Location,
-    /// The value, as written.
-    pub text: String,
-}
-
-impl Loaded {
-    /// What each layer says about a key path, the one that wins last.
-    pub fn explain(&self, path: &str) -> Vec<Said> {
-        let said = self.document.says(path).into_iter();
-        said.map(|(layer, location, text)| Said {
-            layer,
-            location,
-            text,
-        })
-        .collect()
-    }
+    /// The values of variables that secrets are taken from: never shown.
+    hidden: Vec<String>,
 }
 
 /// Reads a config and gives it its meaning.
@@ -170,9 +149,12 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
     // Then the variables, then the types, then the meaning.
     let folder = folder_of(&sources.file);
     let variables = read_env_files(&folder, &mut root, sources, &mut report, &mut files);
+    let used = report.variables();
     let lookup = |name: &str| {
         let shell = sources.env.get(name);
-        shell.or_else(|| variables.get(name)).cloned()
+        let value = shell.or_else(|| variables.get(name)).cloned();
+        used.note(name, value.as_deref().unwrap_or_default());
+        value
     };
     put_variables_in(&mut root, &mut Vec::new(), &lookup, &mut report);
     let config = decode_config(&mut root, &mut report);
@@ -198,6 +180,12 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
     };
     let mut workspace = resolved.workspace;
     workspace.origins = origins(&document);
+    let hidden = config
+        .secrets
+        .values()
+        .filter_map(|secret| lookup(secret.env.as_deref()?))
+        .filter(|value| !value.is_empty())
+        .collect();
     files.sort();
     files.dedup();
     Ok(Loaded {
@@ -209,6 +197,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
         warnings: diagnostics,
         files,
         document,
+        hidden,
     })
 }
 
@@ -251,7 +240,12 @@ fn read_env_files(
     files: &mut Vec<PathBuf>,
 ) -> BTreeMap<String, String> {
     // Their names can hold variables of the shell only.
-    let shell = |name: &str| sources.env.get(name).cloned();
+    let used = report.variables();
+    let shell = |name: &str| {
+        let value = sources.env.get(name).cloned();
+        used.note(name, value.as_deref().unwrap_or_default());
+        value
+    };
     let mut named = Vec::new();
     if let Some(node) = env_file_node(root) {
         let mut path = vec![

@@ -1,10 +1,10 @@
 //! Collects problems by key path, and knows where each path was written.
 
-use std::sync::Arc;
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
 use super::{
     decode::{Refusal, Segment, UNSAID, Why, join, path_text},
-    diagnostics::{Diagnostic, Diagnostics, Location, Problems, nearest, one_of},
+    diagnostics::{self, Diagnostic, Diagnostics, Location, Problems, nearest, one_of},
     interpolate,
     layers::Document,
     written,
@@ -73,6 +73,65 @@ const OTHER_VALUES: [(&str, &str); 7] = [
     ("if_not_present", "missing"),
 ];
 
+/// Variables that were put into the config, by name. Any of them can be a secret.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Variables(Rc<RefCell<BTreeMap<String, String>>>);
+
+impl Variables {
+    /// A shorter value is no secret, but a word that is in messages anyway.
+    const SHORTEST: usize = 6;
+
+    /// Of a longer one the beginning is enough to find it, since messages are cut.
+    const LONGEST: usize = 40;
+
+    pub(super) fn note(&self, name: &str, value: &str) {
+        let mut variables = self.0.borrow_mut();
+        if value.len() >= Self::SHORTEST && !variables.contains_key(name) {
+            variables.insert(name.to_owned(), value.to_owned());
+        }
+    }
+
+    /// Says the variable's name where its value was said.
+    fn take_out_of(&self, diagnostics: &mut Diagnostics) {
+        let variables = self.0.borrow();
+        if variables.is_empty() {
+            return;
+        }
+        let hidden: Vec<(String, String)> = variables
+            .iter()
+            .map(|(name, value)| {
+                let end = value
+                    .char_indices()
+                    .nth(Self::LONGEST)
+                    .map_or(value.len(), |(at, _)| at);
+                (format!("${{{name}}}"), value[..end].to_owned())
+            })
+            .collect();
+        diagnostics.each_text(|text| {
+            for (name, value) in &hidden {
+                // A message has control letters escaped.
+                let escaped = diagnostics::one_line(value.clone());
+                let found = [value, &escaped]
+                    .into_iter()
+                    .find(|form| text.contains(form.as_str()));
+                match found {
+                    Some(form) if value.chars().count() < Self::LONGEST => {
+                        *text = text.replace(form.as_str(), name);
+                    }
+                    // Where it ends is not known any more.
+                    Some(form) => {
+                        let at = text.find(form.as_str()).unwrap_or(0);
+                        text.truncate(at);
+                        text.push_str(name);
+                        text.push_str(" ..");
+                    }
+                    None => {}
+                }
+            }
+        });
+    }
+}
+
 /// Enough for a thousand names among a hundred, and over in some milliseconds.
 const MOST_COMPARISONS: usize = 100_000;
 
@@ -83,6 +142,8 @@ pub(super) struct Report {
     problems: Problems,
     /// How many comparisons of names are left for hints.
     comparisons: usize,
+    /// The variables that were put in: no message repeats their values.
+    variables: Variables,
     /// Takes what is said of a problem that is only counted.
     spare: Diagnostic,
 }
@@ -93,6 +154,7 @@ impl Report {
             document,
             problems,
             comparisons: MOST_COMPARISONS,
+            variables: Variables::default(),
             spare: Diagnostic::error(String::new()),
         }
     }
@@ -299,8 +361,15 @@ impl Report {
         });
     }
 
+    /// Where the variables that are put in are to be noted.
+    pub(super) fn variables(&self) -> Variables {
+        self.variables.clone()
+    }
+
     pub(super) fn into_parts(self) -> (Document, Diagnostics) {
-        (self.document, self.problems.in_order())
+        let mut diagnostics = self.problems.in_order();
+        self.variables.take_out_of(&mut diagnostics);
+        (self.document, diagnostics)
     }
 }
 

@@ -284,7 +284,10 @@ fn later_layers_win() {
     assert_eq!(flag.workspace.proxy.port, Some(6));
     let said: Vec<_> = flag
         .explain("proxy.port")
+        .unwrap()
+        .said
         .into_iter()
+        .rev()
         .map(|said| {
             format!(
                 "{:?} {}:{} {}",
@@ -317,6 +320,176 @@ fn a_value_of_the_environment_keeps_its_letters() {
     assert_eq!(web.container.image.reference().as_str(), "1.20");
     assert_eq!(web.container.hostname.as_deref(), Some("true"));
     assert!(web.container.init);
+}
+
+#[test]
+fn a_variable_for_the_environment_of_a_service_keeps_its_case_and_its_zeros() {
+    let (_outer, mut sources) = with_files(
+        "[services.web]\nimage = \"a\"\nenv = { B = \"1\", VERSION = \"x\", A = \"2\" }\n",
+        &[],
+    );
+    sources
+        .env
+        .insert("COSMOS_SERVICES__WEB__ENV__VERSION".into(), "1.20".into());
+    let loaded = load(&sources).unwrap();
+    let env: Vec<_> = loaded.workspace.services["web"]
+        .container
+        .env
+        .iter()
+        .collect();
+    let env: Vec<_> = env.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(env, ["B=1", "VERSION=1.20", "A=2"]);
+}
+
+/// A config whose secrets come from a variable, which other keys name, too.
+const SECRETIVE: &str = "[services.web]\nimage = \"x\"\nsecrets = [\"a\"]\n\
+     command = [\"${STRIPE_KEY}\"]\n\
+     env = { PASSWORD = \"${DB_PASSWORD}\", PLAIN = \"is ${STRIPE_KEY}\" }\n\
+     [secrets.a]\nenv = \"STRIPE_KEY\"\n";
+
+#[test]
+fn nothing_that_is_shown_has_a_secret_in_it() {
+    let (_outer, mut sources) = with_files(SECRETIVE, &[]);
+    sources
+        .env
+        .insert("COSMOS_SERVICES__WEB__ENV__OTHER".into(), "hunter3".into());
+    let loaded = load(&sources).unwrap();
+    let mut shown = vec![loaded.shown().to_string()];
+    for key in [
+        "services.web.env.OTHER",
+        "services.web.env.PASSWORD",
+        "services.web.command",
+        "secrets.a.env",
+        "secrets.a",
+    ] {
+        shown.push(serde_json::to_string(&loaded.explain(key).unwrap()).unwrap());
+    }
+    for text in &shown {
+        for secret in ["sk_test", "hunter2"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+    assert!(!shown[1].contains("hunter3"), "{}", shown[1]);
+    assert!(shown[0].contains("is <hidden>"), "{}", shown[0]);
+}
+
+#[test]
+fn no_diagnostic_has_the_value_of_a_variable_in_it() {
+    let places = [
+        "image = \"${S}\"",
+        "ports = [\"${S}\"]",
+        "restart = \"${S}\"",
+        "stop_grace = \"${S}\"",
+        "replicas = \"${S}\"",
+        "mounts = [\"${S}:x\"]",
+        "mounts = [\"./${S}:/x\"]",
+        "route = \"${S}\"",
+        "stop_signal = \"${S}\"",
+        "workdir = \"${S}\"",
+        "platform = \"${S}\"",
+        "dns = [\"${S}\"]",
+        "cap_add = [\"${S}\"]",
+        "shm_size = \"${S}\"",
+        "env_file = \"${S}\"",
+        "depends_on = [\"${S}\"]",
+        "secrets = [\"${S}\"]",
+        "resources = { memory = \"${S}\", cpus = \"${S}\" }",
+        "devices = [\"${S}\"]",
+        "tmpfs = \"${S}\"",
+        "extra_hosts = [\"${S}\"]",
+        "health = { http = \"${S}\" }",
+        "env = [\"${S} x=1\"]",
+        "route = { port = 80, hosts = \"${S}\", path = \"${S}\" }",
+        "watch = [{ path = \"${S}\", action = \"restart\" }]",
+    ];
+    for place in places {
+        let text = format!(
+            "[services.web]\n{}{place}\n",
+            if place.starts_with("image") {
+                ""
+            } else {
+                "image = \"x\"\n"
+            }
+        );
+        let (_outer, mut sources) = with_files(&text, &[]);
+        sources.env.insert("S".into(), "hunter four!".into());
+        let said = load(&sources).expect_err(place).render(false, 100);
+        assert!(!said.contains("hunter"), "{place}: {said}");
+    }
+}
+
+#[test]
+fn a_key_is_explained_by_who_said_it() {
+    let (_outer, mut sources) = with_files(
+        "[services.web]\nimage = \"a\"\nreplicas = 2\nports = [1]\nenv = { A = \"1\" }\n",
+        &[(
+            LOCAL_FILE_NAME,
+            "[services.web]\nreplicas = 3\nenv = [\"B=2\"]\n",
+        )],
+    );
+    sources
+        .env
+        .insert("COSMOS_SERVICES__WEB__REPLICAS".into(), "4".into());
+    let loaded = load(&sources).unwrap();
+    let explained = |key: &str| match loaded.explain(key) {
+        Ok(found) => {
+            let said: Vec<_> = found
+                .said
+                .iter()
+                .map(|said| {
+                    format!(
+                        "{}:{} {}",
+                        said.location.file, said.location.line, said.text
+                    )
+                })
+                .collect();
+            format!("{:?} {} {:?}", found.state, said.join(", "), found.keys)
+        }
+        Err(unknown) => format!("{unknown}; {:?}", unknown.meant),
+    };
+    assert_eq!(
+        explained("services.web.replicas"),
+        "Value environment:1 4, cosmos.local.toml:2 3, cosmos.toml:3 2 []"
+    );
+    assert_eq!(
+        explained("services.web.ports[0]"),
+        "Value cosmos.toml:4 1 []"
+    );
+    assert_eq!(
+        explained("services.web.env.A"),
+        "Replaced cosmos.toml:5 \"1\" []"
+    );
+    assert_eq!(explained("services.web.init"), "Default  []");
+    assert_eq!(
+        explained("workspace.engine"),
+        "Value built-in defaults:2 \"docker\" []"
+    );
+    assert!(
+        explained("services.web").starts_with("Table "),
+        "{}",
+        explained("services.web")
+    );
+    assert!(
+        explained("services.web").ends_with(r#"["image", "replicas", "ports", "env"]"#),
+        "{}",
+        explained("services.web")
+    );
+    assert_eq!(
+        explained("services.web.prots"),
+        "there is no key `prots` in `services.web`; Some(\"services.web.ports\")"
+    );
+    assert_eq!(
+        explained("services.wbe"),
+        "there is no key `wbe` in `services`; Some(\"services.web\")"
+    );
+    assert_eq!(
+        explained("services.web.replicas.x"),
+        "there is no key `x` in `services.web.replicas`; None"
+    );
+    assert_eq!(
+        explained("servics"),
+        "there is no key `servics`; Some(\"services\")"
+    );
 }
 
 #[test]

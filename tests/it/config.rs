@@ -182,3 +182,52 @@ fn a_folder_named_dot_env_is_somebody_elses() {
     assert!(ended.stdout.contains("is valid"), "{}", ended.stderr);
     assert_eq!(ended.code, Some(0));
 }
+
+#[test]
+fn every_answer_in_json_has_a_schema_version() {
+    let project = Project::with("[services.web]\nimage = \"x\"\n");
+    for arguments in [
+        &["check", "--json"][..],
+        &["config", "--json"],
+        &["config", "--json", "--explain", "services.web.image"],
+    ] {
+        let ended = project.run(arguments);
+        let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!(json["schema"], 1, "{arguments:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn warnings_are_in_the_json_and_exit_with_0() {
+    let project = Project::with("[services.web]\nimage = \"x\"\n[volumes.data]\n");
+    let ended = project.run(&["check", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(json["diagnostics"][0]["severity"], "warning");
+    assert_eq!(json["diagnostics"][0]["line"], 3);
+    assert_eq!(json["valid"], true);
+    assert_eq!(ended.code, Some(0));
+}
+
+#[test]
+fn a_key_that_is_none_is_answered_with_what_was_meant() {
+    let project = Project::with("[services.web]\nimage = \"x\"\n");
+    let ended = project.run(&["config", "--explain", "services.web.imag"]);
+    assert_eq!(
+        ended.stderr,
+        "error: there is no key `imag` in `services.web`\nhint: did you mean `services.web.image`?\n"
+    );
+    assert_eq!(ended.code, Some(2));
+}
+
+#[test]
+fn after_fifty_mistakes_the_rest_is_counted() {
+    let mistakes: String = (0..60)
+        .map(|number| format!("[services.s{number}]\n"))
+        .collect();
+    let ended = Project::with(&mistakes).run(&["check"]);
+    assert!(
+        ended.stderr.trim_end().ends_with("and 10 more"),
+        "{}",
+        ended.stderr
+    );
+}
