@@ -453,11 +453,19 @@ fn as_toml_has_it(schema: &mut Value) {
                 }
             }
             keys.values_mut().for_each(as_toml_has_it);
+            let variable = json!({ "type": "string", "pattern": r"\$\{" });
+            // A word, too, may be given by a variable.
+            if let Some(Value::Array(words)) = keys.get_mut("oneOf")
+                && words
+                    .iter()
+                    .all(|word| word["const"].is_string() || word["enum"].is_array())
+            {
+                words.push(variable.clone());
+            }
             let kind = keys.get("type").and_then(Value::as_str);
             if matches!(kind, Some("integer" | "number" | "boolean")) {
                 let description = keys.remove("description");
                 let plain = Value::Object(std::mem::take(keys));
-                let variable = json!({ "type": "string", "pattern": r"\$\{" });
                 keys.insert("anyOf".to_owned(), json!([plain, variable]));
                 keys.extend(description.map(|text| ("description".to_owned(), text)));
             }

@@ -14,5 +14,6 @@ mod engine;
 mod house;
 mod layers;
 mod reference;
+mod schema;
 mod support;
 mod traffic;
