@@ -19,16 +19,32 @@ fn at_rest() -> (Tap, Place) {
     (tap, place)
 }
 
-/// The calls that a command makes: the fewest of three times, as volumes of other
-/// tests come and go, and each makes the proxy look, too.
-fn fewest_calls_of(tap: &Tap, place: &Place, arguments: &[&str]) -> Vec<String> {
-    let tries = (0..3).map(|_| calls_of(tap, place, arguments));
-    let fewest = tries
-        .inspect(|calls| assert_reads_only(calls))
-        .min_by_key(Vec::len)
-        .unwrap();
-    println!("{} calls by `cosmos {}`", fewest.len(), arguments.join(" "));
-    fewest
+/// The calls that a command makes where nothing is to be done: the lists of
+/// containers, networks, volumes and images, and an inspect of each container, once.
+/// The look for the plan also tells that all are ready.
+const ONE_LOOK: usize = 4 + 4;
+
+/// Reads, and no more than one look. Tried again, as volumes of other tests come and
+/// go, and each makes the proxy look, too.
+fn makes_one_look(tap: &Tap, place: &Place, arguments: &[&str]) {
+    let mut fewest: Option<Vec<String>> = None;
+    for _ in 0..10 {
+        let calls = calls_of(tap, place, arguments);
+        assert_reads_only(&calls);
+        if fewest
+            .as_ref()
+            .is_none_or(|fewest| calls.len() < fewest.len())
+        {
+            fewest = Some(calls);
+        }
+        if fewest
+            .as_ref()
+            .is_some_and(|fewest| fewest.len() <= ONE_LOOK)
+        {
+            return;
+        }
+    }
+    panic!("cosmos {}: {fewest:#?}", arguments.join(" "));
 }
 
 /// The calls while a command runs, once those of before are over.
@@ -59,17 +75,13 @@ fn a_second_up_is_one_line_and_writes_nothing() {
         said.stdout.starts_with("up to date (3 services, "),
         "{said}"
     );
-    let calls = fewest_calls_of(&tap, &place, &["up"]);
-    // Lists of containers, networks, volumes and images, and an inspect of each
-    // container, once: the look for the plan also tells that all are ready.
-    assert!(calls.len() <= 4 + 4, "{calls:#?}");
+    makes_one_look(&tap, &place, &["up"]);
 }
 
 #[test]
 fn status_and_plan_write_nothing() {
     let (tap, place) = at_rest();
     for verb in ["status", "plan"] {
-        let calls = fewest_calls_of(&tap, &place, &[verb]);
-        assert!(calls.len() <= 4 + 4, "{verb}: {calls:#?}");
+        makes_one_look(&tap, &place, &[verb]);
     }
 }
