@@ -702,3 +702,29 @@ fn proxy_alone() -> Observed {
         ..Observed::default()
     }
 }
+
+#[test]
+fn a_chain_of_ten_thousand_services_needs_no_deep_stack() {
+    let mut desired = shop();
+    for number in 0..10_000_u32 {
+        let mut service = service("nginx");
+        if number < 9_999 {
+            let next = format!("s{}", number + 1);
+            service.depends_on.insert(next, AfterCondition::Started);
+        }
+        desired
+            .services
+            .insert(format!("s{number}").parse().unwrap(), service);
+    }
+    let small_stack = std::thread::Builder::new().stack_size(256 << 10);
+    let order = std::thread::scope(|scope| {
+        let order = || crate::workspace::order::topological(&desired).unwrap();
+        small_stack
+            .spawn_scoped(scope, order)
+            .unwrap()
+            .join()
+            .unwrap()
+    });
+    assert_eq!(order.first().map(String::as_str), Some("s9999"));
+    assert_eq!(order.last().map(String::as_str), Some("s0"));
+}

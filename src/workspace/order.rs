@@ -1,6 +1,6 @@
 //! The order in which the parts of a workspace depend on each other.
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 
@@ -19,52 +19,48 @@ pub struct Cycle(pub Vec<String>);
 /// If some of them depend on each other in a circle.
 pub fn topological(workspace: &Workspace) -> Result<Vec<String>, Cycle> {
     let edges = edges(workspace);
-    let mut done = BTreeSet::new();
+    let mut done: HashSet<&str> = HashSet::with_capacity(edges.len());
     let mut order = Vec::with_capacity(edges.len());
-    let mut path = Vec::new();
-    for name in edges.keys() {
-        visit(name, &edges, &mut done, &mut path, &mut order)?;
+    // A stack of our own: a chain can be longer than that of a thread.
+    let mut path: Vec<(&str, usize)> = Vec::new();
+    let mut on_path: HashMap<&str, usize> = HashMap::new();
+    for start in edges.keys() {
+        if done.contains(start) {
+            continue;
+        }
+        path.push((start, 0));
+        on_path.insert(start, 0);
+        while let Some((name, next)) = path.last_mut() {
+            let needs = edges.get(name).map_or(&[][..], Vec::as_slice);
+            let Some(needed) = needs.get(*next).copied() else {
+                done.insert(name);
+                order.push((*name).to_owned());
+                on_path.remove(name);
+                path.pop();
+                continue;
+            };
+            *next += 1;
+            if let Some(from) = on_path.get(needed) {
+                let circle = path[*from..].iter().map(|(name, _)| *name);
+                return Err(Cycle(circle.chain([needed]).map(str::to_owned).collect()));
+            }
+            if !done.contains(needed) {
+                on_path.insert(needed, path.len());
+                path.push((needed, 0));
+            }
+        }
     }
     Ok(order)
 }
 
 /// What each service and command depends on, in the order of the file.
-fn edges(workspace: &Workspace) -> IndexMap<String, Vec<String>> {
-    let names = |after: &IndexMap<String, AfterCondition>| after.keys().cloned().collect();
-    workspace
-        .services
-        .iter()
-        .map(|(name, service)| (name.to_string(), names(&service.depends_on)))
-        .chain(
-            workspace
-                .commands
-                .iter()
-                .map(|(name, command)| (name.to_string(), names(&command.depends_on))),
-        )
-        .collect()
-}
-
-fn visit(
-    name: &str,
-    edges: &IndexMap<String, Vec<String>>,
-    done: &mut BTreeSet<String>,
-    path: &mut Vec<String>,
-    order: &mut Vec<String>,
-) -> Result<(), Cycle> {
-    if done.contains(name) {
-        return Ok(());
+fn edges(workspace: &Workspace) -> IndexMap<&str, Vec<&str>> {
+    fn names(after: &IndexMap<String, AfterCondition>) -> Vec<&str> {
+        after.keys().map(String::as_str).collect()
     }
-    if let Some(start) = path.iter().position(|on_path| on_path == name) {
-        let mut circle = path[start..].to_vec();
-        circle.push(name.to_owned());
-        return Err(Cycle(circle));
-    }
-    path.push(name.to_owned());
-    for next in edges.get(name).into_iter().flatten() {
-        visit(next, edges, done, path, order)?;
-    }
-    path.pop();
-    done.insert(name.to_owned());
-    order.push(name.to_owned());
-    Ok(())
+    let services = workspace.services.iter();
+    let services = services.map(|(name, service)| (name.as_str(), names(&service.depends_on)));
+    let commands = workspace.commands.iter();
+    let commands = commands.map(|(name, command)| (name.as_str(), names(&command.depends_on)));
+    services.chain(commands).collect()
 }
