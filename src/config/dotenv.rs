@@ -1,8 +1,11 @@
 //! Files of `NAME=value` lines, as `.env`.
 //!
 //! Values are taken as they are written: `$` means nothing in them, so that a
-//! password needs no escaping. `'..'` is literal; `".."` knows `\n \t \" \\`;
-//! both may span lines. Unquoted values end at ` #` or at the line's end.
+//! password needs no escaping. `'..'` is literal; `".."` knows `\n \r \t \" \\ \$`
+//! and leaves any other backslash; both may span lines. A value without quotes
+//! is trimmed, and ends at white space and `#`, or at the line's end. A line may
+//! begin with `export`; an empty one, and one that begins with `#`, is nothing.
+//! Of a name that comes twice the last counts. Line ends may be those of Windows.
 
 use std::ops::Range;
 
@@ -38,7 +41,11 @@ pub(super) fn parse(text: &str) -> (IndexMap<String, String>, Vec<Fault>) {
             continue;
         };
         let value_start = at + name.len() + 1;
-        let name = name.trim().trim_start_matches("export ").trim();
+        let name = name.trim();
+        let name = match name.strip_prefix("export") {
+            Some(rest) if rest.starts_with([' ', '\t']) => rest.trim_start(),
+            _ => name,
+        };
         if !is_name(name) {
             faults.push(fault("not the name of a variable before the `=`"));
             at = line_end + 1;
@@ -53,18 +60,27 @@ pub(super) fn parse(text: &str) -> (IndexMap<String, String>, Vec<Fault>) {
                     at = line_end + 1;
                     continue;
                 };
-                values.insert(name.to_owned(), value);
                 let after = value_start + indent + 1 + length;
-                at = text[after..]
+                let end = text[after..]
                     .find('\n')
-                    .map_or(text.len(), |end| after + end + 1);
+                    .map_or(text.len(), |end| after + end);
+                let rest = text[after..end].trim();
+                if rest.is_empty() || rest.starts_with('#') {
+                    values.insert(name.to_owned(), value);
+                } else {
+                    // Left out it would be missed, and taken it would be a surprise.
+                    faults.push(Fault {
+                        span: after..after + text[after..end].trim_end().len(),
+                        message: "text behind the closing quote".to_owned(),
+                    });
+                }
+                at = end + 1;
             }
             _ => {
                 let value = &text[value_start..line_end];
-                let value = match value.find(" #") {
-                    Some(comment) => &value[..comment],
-                    None => value,
-                };
+                let mut hashes = value.match_indices('#').map(|(at, _)| at);
+                let comment = hashes.find(|at| value[..*at].ends_with([' ', '\t']));
+                let value = &value[..comment.unwrap_or(value.len())];
                 values.insert(name.to_owned(), value.trim().to_owned());
                 at = line_end + 1;
             }
@@ -126,6 +142,45 @@ mod tests {
             ]
         );
         assert_eq!(faults, []);
+    }
+
+    fn value(line: &str) -> String {
+        let (values, faults) = parse(line);
+        assert_eq!(faults, [], "{line}");
+        values["A"].clone()
+    }
+
+    #[test]
+    fn a_value_is_taken_as_it_is_written() {
+        for (line, expected) in [
+            ("A=${B}$C`d`", "${B}$C`d`"),
+            ("A=\"${B} \\$ \\q\"", "${B} $ \\q"),
+            ("A='it is \\n'", "it is \\n"),
+            ("A=p#w #c", "p#w"),
+            ("A=x\t# c", "x"),
+            ("A=# c", "# c"),
+            ("A= # c", ""),
+            ("A='#' # c", "#"),
+            ("export\tA=1", "1"),
+            ("  export A = 1  \r\n", "1"),
+            ("A=\"one\r\ntwo\"\r\n", "one\r\ntwo"),
+            ("A=a\"b", "a\"b"),
+            ("A=1\nA=2", "2"),
+            ("A=\u{e9}\u{1f433}", "\u{e9}\u{1f433}"),
+        ] {
+            assert_eq!(value(line), expected, "{line}");
+        }
+        let (values, _) = parse("exportA=1\nexport=2\nA.b-c=3");
+        let names: Vec<_> = values.keys().map(String::as_str).collect();
+        assert_eq!(names, ["exportA", "export", "A.b-c"]);
+    }
+
+    #[test]
+    fn text_behind_a_closing_quote_is_pointed_at() {
+        let text = "A=\"x\" y # z\nB=1\n";
+        let (values, faults) = parse(text);
+        assert_eq!(&text[faults[0].span.clone()], " y # z");
+        assert_eq!(values.keys().collect::<Vec<_>>(), ["B"]);
     }
 
     #[test]

@@ -27,7 +27,13 @@ explain them: begin the file with `#:schema` and its path. An unknown key is an 
 [cosmos.toml.example](../cosmos.toml.example) has one of nearly everything.
 
 Texts take variables: `${V}`, `${V:-default}`, `${V:?message}`; `$$` is a dollar sign. A number, or `true`, may
-be such a text, too: `replicas = \"${REPLICAS:-1}\"`.
+be such a text, too: `replicas = \"${REPLICAS:-1}\"`. Variables are those of the shell, then those of `.env`.
+
+An env file has a `NAME=value` in each line, or a comment after `#`; `export` before the name is passed over. In `'..'`
+everything is literal, `\"..\"` knows `\\n \\r \\t \\\" \\\\ \\$`, and both may span lines; else the value is trimmed and ends
+at a `#` with a space before it. `$` means nothing in it. Of a name that comes twice the last counts.
+
+Nothing that is read is larger than 4 MiB, no list or table has more than 5,000 entries.
 ";
 
 struct Reference<'a> {
