@@ -761,6 +761,81 @@ fn what_nobody_writes_is_read_or_explained_in_few_words() {
     }
 }
 
+/// Loads bytes as each of the files that a config is read from; whatever is wrong is said.
+fn survives(bytes: &[u8]) -> Result<(), String> {
+    for name in [FILE_NAME, LOCAL_FILE_NAME, ".env"] {
+        let (_outer, folder) = project(b"[services.web]\nimage = \"x:${PORT:-1}\"\n");
+        fs::write(folder.join(name), bytes).unwrap();
+        // What chance makes of a command is not run.
+        let sources = Sources {
+            thorough: true,
+            secrets: SecretReading::None,
+            ..sources(&folder)
+        };
+        match load(&sources) {
+            Ok(loaded) => {
+                loaded.warnings.render(true, 60);
+                loaded.shown();
+                let _ = loaded.explain("services.web.image");
+            }
+            Err(problems) if problems.is_empty() => return Err("nothing is said".to_owned()),
+            Err(problems) => {
+                problems.render(true, 60);
+                problems.render(false, 1);
+                serde_json::to_string(&problems).map_err(|error| error.to_string())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_file_of_the_corpus_is_read_or_explained() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config/corpus");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        survives(&fs::read(&path).unwrap())
+            .unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+        count += 1;
+    }
+    assert!(count > 20);
+}
+
+/// A fixture in which some bytes are others, or are missing, or come twice.
+fn nearly_a_fixture() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
+    use proptest::prelude::*;
+    let all: Vec<Vec<u8>> = ["valid", "invalid"]
+        .into_iter()
+        .flat_map(fixtures)
+        .map(|(_, file)| file)
+        .filter(|file| file.len() < 4000)
+        .collect();
+    let interesting = prop_oneof![
+        any::<u8>(),
+        proptest::sample::select(b"[]{}\"'=.,#$\\\n\r\t \0\xff0-".to_vec()),
+    ];
+    let edit = (any::<proptest::sample::Index>(), 0..3_u8, interesting);
+    (
+        proptest::sample::select(all),
+        proptest::collection::vec(edit, 1..6),
+    )
+        .prop_map(|(mut file, edits)| {
+            for (at, what, byte) in edits {
+                if file.is_empty() {
+                    break;
+                }
+                let at = at.index(file.len());
+                match what {
+                    0 => file[at] = byte,
+                    1 => file.insert(at, byte),
+                    _ => drop(file.remove(at)),
+                }
+            }
+            file
+        })
+}
+
 /// Pieces of a config, so that chance makes something near to one.
 fn nearly_a_config() -> impl proptest::strategy::Strategy<Value = String> {
     use proptest::prelude::*;
@@ -795,6 +870,13 @@ proptest::proptest! {
         match load_text(&text) {
             Ok(loaded) => drop(loaded.warnings.render(true, 60)),
             Err(problems) => proptest::prop_assert!(!problems.render(true, 60).is_empty()),
+        }
+    }
+
+    #[test]
+    fn a_fixture_with_a_slip_is_read_or_explained(file in nearly_a_fixture()) {
+        if let Err(why) = survives(&file) {
+            return Err(proptest::test_runner::TestCaseError::fail(why));
         }
     }
 }
