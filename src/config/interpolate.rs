@@ -95,7 +95,7 @@ fn expand(
 }
 
 /// Where the brace that is open closes.
-fn closing(text: &str) -> Option<usize> {
+pub(super) fn closing(text: &str) -> Option<usize> {
     let mut open = 1_usize;
     let bytes = text.as_bytes();
     for (at, byte) in bytes.iter().enumerate() {

@@ -6,6 +6,8 @@
 //! for which there is nothing here. Where an empty text would mean nothing (an
 //! image, a number), `${V}` stays and its error is the better answer.
 
+use crate::config::interpolate::closing;
+
 /// A text as Cosmos has it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Translated {
@@ -113,23 +115,6 @@ fn name_of(text: &str) -> &str {
         .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .unwrap_or(text.len());
     &text[..end]
-}
-
-/// Where the brace that is open closes.
-fn closing(text: &str) -> Option<usize> {
-    let mut open = 1_usize;
-    let bytes = text.as_bytes();
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'{' if at > 0 && bytes[at - 1] == b'$' => open += 1,
-            b'}' => open -= 1,
-            _ => {}
-        }
-        if open == 0 {
-            return Some(at);
-        }
-    }
-    None
 }
 
 /// Splits at a character where it is not inside of `${..}` or `[..]`.
