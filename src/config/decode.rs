@@ -156,7 +156,7 @@ pub(super) fn join(path: &str, key: &str) -> String {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
     let dot = if path.is_empty() { "" } else { "." };
     if is_bare {
-        format!("{path}{dot}{key}")
+        [path, dot, key].concat()
     } else {
         format!(
             "{path}{dot}\"{}\"",

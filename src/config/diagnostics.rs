@@ -115,7 +115,7 @@ impl Location {
 }
 
 /// The nearest character boundary at or before `at`, inside the text.
-fn floor_char(text: &str, at: usize) -> usize {
+pub(super) fn floor_char(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
         at -= 1;

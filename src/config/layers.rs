@@ -16,7 +16,7 @@ use std::{
 
 use figment::{
     Figment, Metadata, Profile, Provider,
-    value::{Dict, Map, Value},
+    value::{Dict, Map, Tag, Value},
 };
 use indexmap::IndexMap;
 use toml::de::{DeTable, DeValue};
@@ -317,11 +317,11 @@ impl Reading {
                         inside,
                     });
                 }
-                return Some((Value::from(values), Inside::List(places)));
+                return Some((Value::Array(Tag::Default, values), Inside::List(places)));
             }
             DeValue::Table(table) => {
                 let (values, places) = self.table(table);
-                return Some((Value::from(values), Inside::Table(places)));
+                return Some((Value::Dict(Tag::Default, values), Inside::Table(places)));
             }
         };
         Some((value, Inside::Nothing))
@@ -406,7 +406,7 @@ fn join_values(layers: Vec<Dict>) -> Dict {
                 }
                 value => (Dict::new(), value),
             };
-            put(&mut joined, table.clone(), Value::from(alone));
+            put(&mut joined, table.clone(), Value::Dict(Tag::Default, alone));
             shared.insert(table, rest);
         }
         figment = figment.merge(Values(shared));

@@ -51,7 +51,7 @@ pub use explain::{Explanation, KeyState, Said, UnknownKey};
 pub use layers::LayerKind;
 pub use schema::{EngineName, schema};
 
-use decode::{Node, Segment, decode, join, path_text};
+use decode::{Node, Segment, decode, join};
 use diagnostics::Problems;
 use layers::{Document, Layer, TABLES};
 use read::{display_name, folder_of, read_text};
@@ -156,7 +156,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
         used.note(name, value.as_deref().unwrap_or_default());
         value
     };
-    put_variables_in(&mut root, &mut Vec::new(), &lookup, &mut report);
+    put_variables_in(&mut root, &Steps::Root, &lookup, &mut report);
     let config = decode_config(&mut root, &mut report);
     if report.is_full() {
         // What would be found is not told any more.
@@ -248,11 +248,8 @@ fn read_env_files(
     };
     let mut named = Vec::new();
     if let Some(node) = env_file_node(root) {
-        let mut path = vec![
-            Segment::Key("workspace".to_owned()),
-            Segment::Key("env_file".to_owned()),
-        ];
-        put_variables_in(node, &mut path, &shell, report);
+        let table = Steps::Key(&Steps::Root, "workspace");
+        put_variables_in(node, &Steps::Key(&table, "env_file"), &shell, report);
         match node {
             Node::Text(file) | Node::Loose(file) => {
                 named.push(("workspace.env_file".to_owned(), file.clone()));
@@ -338,7 +335,7 @@ fn read_env_file(
 /// Puts variables into every text from a file.
 fn put_variables_in(
     node: &mut Node,
-    path: &mut Vec<Segment>,
+    path: &Steps<'_>,
     lookup: interpolate::Lookup<'_>,
     report: &mut Report,
 ) {
@@ -347,7 +344,7 @@ fn put_variables_in(
             let done = match interpolate::interpolate(text, lookup) {
                 Ok(done) => done,
                 Err(faults) => {
-                    report.faults(&path_text(path), text, faults);
+                    report.faults(&path.text(), text, faults);
                     *node = Node::Refused;
                     return;
                 }
@@ -361,19 +358,32 @@ fn put_variables_in(
         }
         Node::Table(entries) => {
             for (key, value) in entries {
-                path.push(Segment::Key(key.clone()));
-                put_variables_in(value, path, lookup, report);
-                path.pop();
+                put_variables_in(value, &Steps::Key(path, key), lookup, report);
             }
         }
         Node::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                path.push(Segment::Index(index));
-                put_variables_in(item, path, lookup, report);
-                path.pop();
+                put_variables_in(item, &Steps::Index(path, index), lookup, report);
             }
         }
         _ => {}
+    }
+}
+
+/// A path that is written out only if there is something to say about it.
+enum Steps<'a> {
+    Root,
+    Key(&'a Steps<'a>, &'a str),
+    Index(&'a Steps<'a>, usize),
+}
+
+impl Steps<'_> {
+    fn text(&self) -> String {
+        match self {
+            Self::Root => String::new(),
+            Self::Key(path, key) => join(&path.text(), key),
+            Self::Index(path, index) => format!("{}[{index}]", path.text()),
+        }
     }
 }
 

@@ -8,14 +8,14 @@ use std::{collections::HashMap, ops::Range};
 use toml::{Spanned, de::DeTable};
 
 use super::{
-    diagnostics::{Diagnostic, Location, Problems},
+    diagnostics::{Diagnostic, Location, Problems, floor_char},
     layers::Layer,
     places::{Inside, Place},
 };
 
 /// How much is read after the first error: each costs the parser as much as a
 /// hundred bytes without one, and a hostile file has nothing else.
-const WINDOW: usize = 64 << 10;
+const WINDOW: usize = 32 << 10;
 
 /// Parses a text, with all its errors; of a very long one, those near the first.
 pub(super) fn parse(text: &str) -> (Spanned<DeTable<'_>>, Vec<toml::de::Error>) {
@@ -24,12 +24,14 @@ pub(super) fn parse(text: &str) -> (Spanned<DeTable<'_>>, Vec<toml::de::Error>) 
         Err(error) => error,
     };
     let start = first.span().map_or(0, |span| span.start);
-    let line_end = text
-        .as_bytes()
-        .iter()
-        .skip(start.saturating_add(WINDOW))
-        .position(|byte| *byte == b'\n');
-    let end = line_end.map_or(text.len(), |line| start + WINDOW + line);
+    let end = floor_char(text, start.saturating_add(WINDOW));
+    let line_end = text[end..].find('\n').map(|line| end + line);
+    // A line that does not end soon is cut.
+    let end = match line_end {
+        Some(line_end) if line_end - end < WINDOW => line_end,
+        None if text.len() - end < WINDOW => text.len(),
+        _ => end,
+    };
     let (table, mut errors) = DeTable::parse_recoverable(&text[..end]);
     if end < text.len() {
         // What the cut leaves open is no error of the text.

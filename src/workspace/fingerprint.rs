@@ -124,14 +124,12 @@ pub fn short_hash(text: &str) -> String {
 
 /// Lower-case hex of bytes.
 pub fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |number: u8| char::from(DIGITS[usize::from(number & 0xf)]);
     bytes
         .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a `String` cannot fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        .flat_map(|byte| [digit(byte >> 4), digit(*byte)])
+        .collect()
 }
 
 fn hash(form: &Value) -> String {
@@ -143,33 +141,32 @@ fn hash(form: &Value) -> String {
 
 fn canonical_value(value: &impl Serialize) -> Value {
     // Our types have string keys only, which is all that can fail here.
-    let value = serde_json::to_value(value).unwrap_or(Value::Null);
-    without_empty(value).unwrap_or(Value::Null)
+    let mut value = serde_json::to_value(value).unwrap_or(Value::Null);
+    take_out_empty(&mut value);
+    value
 }
 
-fn without_empty(value: Value) -> Option<Value> {
+/// Sorts the keys and takes out what is empty; a value that is nothing is null then.
+fn take_out_empty(value: &mut Value) {
     match value {
-        Value::Null | Value::Bool(false) => None,
+        Value::Bool(false) => *value = Value::Null,
         // An explicit empty list can mean something (an entrypoint cleared), so
         // lists stay where they are optional; serde gives `null` for "not set".
-        Value::Array(items) => Some(Value::Array(
-            items
-                .into_iter()
-                .map(|item| without_empty(item).unwrap_or(Value::Null))
-                .collect(),
-        )),
+        Value::Array(items) => items.iter_mut().for_each(take_out_empty),
         Value::Object(fields) => {
-            let mut sorted: Vec<_> = fields
-                .into_iter()
-                .filter_map(|(key, value)| without_empty(value).map(|value| (key, value)))
-                .filter(|(key, value)| {
-                    !(is_plain_list(key) && value.as_array().is_some_and(Vec::is_empty))
-                })
-                .collect();
-            sorted.sort_by(|left, right| left.0.cmp(&right.0));
-            (!sorted.is_empty()).then(|| Value::Object(sorted.into_iter().collect()))
+            fields.values_mut().for_each(take_out_empty);
+            fields.retain(|key, value| match value {
+                Value::Null => false,
+                Value::Array(items) => !(items.is_empty() && is_plain_list(key)),
+                _ => true,
+            });
+            if fields.is_empty() {
+                *value = Value::Null;
+            } else {
+                fields.sort_keys();
+            }
         }
-        other => Some(other),
+        _ => {}
     }
 }
 

@@ -93,7 +93,7 @@ impl Resolver<'_, '_> {
         keys: ContainerKeys<'_>,
         image: Image,
     ) -> Container {
-        let at = |key: &str| format!("{path}.{key}");
+        let at = |key: &str| [path, ".", key].concat();
         for (path, address) in one_or_many(&at("dns"), keys.dns.as_ref()) {
             if address.parse::<IpAddr>().is_err() {
                 self.report
