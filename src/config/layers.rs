@@ -91,6 +91,10 @@ const MOST_ENTRIES: usize = 5_000;
 /// More in one file: a thousand services of sixty values each.
 const MOST_VALUES: usize = 60_000;
 
+/// Each value has one of these before or behind it. To parse a text with more of
+/// them would take long, only to refuse it.
+const MOST_SIGNS: usize = 2 * MOST_VALUES;
+
 /// The deepest key of a file has five steps; a variable must not make a deeper tree.
 const DEEPEST: usize = 16;
 
@@ -121,6 +125,21 @@ impl Layer {
         problems: &mut Problems,
     ) -> Self {
         let source = Arc::new(source);
+        let signs = source.text.bytes().enumerate();
+        let mut signs = signs.filter(|(_, byte)| matches!(byte, b'=' | b','));
+        if let Some((at, _)) = signs.nth(MOST_SIGNS) {
+            let mut problem = Diagnostic::error("there are far too many values up to here");
+            problem
+                .place(rank, Location::new(&source, at..at + 1))
+                .help(format!("{MOST_VALUES} are the most"));
+            problems.push(problem);
+            return Self {
+                kind,
+                values: Dict::new(),
+                places: Place::table(IndexMap::new()),
+                source,
+            };
+        }
         let (table, errors) = syntax::parse(&source.text);
         let mut reading = Reading::default();
         let (values, entries) = reading.table(table.get_ref());
