@@ -138,6 +138,9 @@ pub(super) struct Project {
     /// Switch on a profile (can be given more than once)
     #[arg(long = "profile", value_name = "P")]
     pub(super) profiles: Vec<String>,
+    /// Set a key of the config over what files and variables say: `services.web.replicas=3`
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
 }
 
 /// Whether the config may do what reaches the host.

@@ -138,10 +138,21 @@ pub(super) fn sources(
         env: environment(),
         instance: global.instance.clone().filter(|name| !name.is_empty()),
         profiles: project.profiles.clone(),
+        flags: flags(&project.set)?,
         installation: installation()?,
         secrets,
         ..Sources::default()
     })
+}
+
+/// What `--set` says, key by key.
+fn flags(set: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Failure::usage(format!("`{text}` is not KEY=VALUE"))
+            .hinted("write it like `--set services.web.replicas=3`")),
+    };
+    set.iter().map(pair).collect()
 }
 
 /// Variables that are not UTF-8 cannot be named in a config.

@@ -153,7 +153,13 @@ fn a_config_that_may_not_be_read_is_told_with_the_mend() {
     if rustix::process::geteuid().is_root() {
         // Root may read everything; the program must be where anybody may run it.
         let program = project.path("cosmos");
-        fs::copy(env!("CARGO_BIN_EXE_cosmos"), &program).unwrap();
+        // By another process: a program that this one has open for writing, and so
+        // whatever another test is starting just now, cannot be run.
+        let copied = Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_cosmos"))
+            .arg(&program)
+            .status();
+        assert!(copied.unwrap().success());
         command = Command::new(&program);
         command
             .arg("check")
@@ -229,5 +235,26 @@ fn after_fifty_mistakes_the_rest_is_counted() {
         ended.stderr.trim_end().ends_with("and 10 more"),
         "{}",
         ended.stderr
+    );
+}
+
+#[test]
+fn a_key_on_the_command_line_wins_over_files_and_variables() {
+    let project = Project::with("[services.web]\nimage = \"x\"\nreplicas = 2\n");
+    let explain = |set: &[&str]| {
+        let key = ["config", "--explain", "services.web.replicas"];
+        let mut command = project.command(&[&key, set].concat());
+        ended(command.env("COSMOS_SERVICES__WEB__REPLICAS", "3"))
+    };
+    let said = explain(&["--set", "services.web.replicas=4"]).stdout;
+    let first = "services.web.replicas = 4\n  the command line sets it\n";
+    assert!(said.starts_with(first), "{said}");
+    assert!(said.contains("cosmos.toml:3:1 is overridden: 2"), "{said}");
+    let refused = explain(&["--set", "services.web.replicas"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.stderr.contains("is not KEY=VALUE"),
+        "{}",
+        refused.stderr
     );
 }
