@@ -91,12 +91,54 @@ const MOST_ENTRIES: usize = 5_000;
 /// More in one file: a thousand services of sixty values each.
 const MOST_VALUES: usize = 60_000;
 
-/// Each value has one of these before or behind it. To parse a text with more of
-/// them would take long, only to refuse it.
+/// Each value has a `=` or a comma before or behind it. To parse a text with more
+/// of them would take long, only to refuse it.
 const MOST_SIGNS: usize = 2 * MOST_VALUES;
+
+/// The same between two headers: a table of so many entries, each a small table.
+const MOST_SIGNS_OF_A_TABLE: usize = 8 * MOST_ENTRIES;
+
+/// The same of the dots in one key.
+const MOST_DOTS: usize = LONGEST_KEY / 2;
 
 /// The deepest key of a file has five steps; a variable must not make a deeper tree.
 const DEEPEST: usize = 16;
+
+/// The place in a text at which it is certain that it will be refused, why, and what
+/// to do: found by its signs alone, in one pass, before a parser is asked.
+fn far_too_much(text: &[u8]) -> Option<(usize, &'static str, String)> {
+    let (mut all, mut of_table, mut dots) = (0, 0, 0);
+    let mut is_key = true;
+    for (at, byte) in text.iter().enumerate() {
+        let starts_line = at == 0 || text[at - 1] == b'\n';
+        if starts_line {
+            (is_key, dots) = (true, 0);
+        }
+        match byte {
+            b'[' if starts_line => of_table = 0,
+            b'=' | b',' => {
+                all += 1;
+                of_table += 1;
+            }
+            b'.' if is_key => dots += 1,
+            _ => {}
+        }
+        is_key &= byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        if all > MOST_SIGNS {
+            let help = format!("{MOST_VALUES} are the most");
+            return Some((at, "there are far too many values up to here", help));
+        }
+        if of_table > MOST_SIGNS_OF_A_TABLE {
+            let help = format!("{MOST_ENTRIES} are the most");
+            return Some((at, "this table has far too many entries up to here", help));
+        }
+        if dots > MOST_DOTS {
+            let help = "the deepest key there is has five steps".to_owned();
+            return Some((at, "this key has far too many steps", help));
+        }
+    }
+    None
+}
 
 /// One layer: its text, its values, and where each of them is.
 #[derive(Debug)]
@@ -125,13 +167,11 @@ impl Layer {
         problems: &mut Problems,
     ) -> Self {
         let source = Arc::new(source);
-        let signs = source.text.bytes().enumerate();
-        let mut signs = signs.filter(|(_, byte)| matches!(byte, b'=' | b','));
-        if let Some((at, _)) = signs.nth(MOST_SIGNS) {
-            let mut problem = Diagnostic::error("there are far too many values up to here");
+        if let Some((at, message, help)) = far_too_much(source.text.as_bytes()) {
+            let mut problem = Diagnostic::error(message);
             problem
                 .place(rank, Location::new(&source, at..at + 1))
-                .help(format!("{MOST_VALUES} are the most"));
+                .help(help);
             problems.push(problem);
             return Self {
                 kind,

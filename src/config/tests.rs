@@ -880,3 +880,27 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn far_too_much_of_anything_is_refused_at_its_place_before_it_is_parsed() {
+    let said = |text: &str| {
+        let (_outer, sources) = with_files(text, &[]);
+        load(&sources).unwrap_err().to_string()
+    };
+    let keys: String = (0..50_000).map(|key| format!("k{key} = 1\n")).collect();
+    assert!(said(&keys).contains("this table has far too many entries up to here"));
+    assert!(said(&keys).contains("cosmos.toml:40001:"), "its place");
+    let steps = format!("{}a = 1", "a.".repeat(600));
+    assert!(said(&steps).contains("this key has far too many steps"));
+    // As many in many tables are none too many for any of them.
+    let tables: String = (0..1_000)
+        .map(|name| {
+            format!(
+                "[services.s{name}]\nimage = \"a.b.c/d:1.2\"\nenv = {{ A = \"{}\" }}\n",
+                "=".repeat(60)
+            )
+        })
+        .collect();
+    let (_outer, sources) = with_files(&tables, &[]);
+    assert_eq!(load(&sources).unwrap().workspace.services.len(), 1_000);
+}
