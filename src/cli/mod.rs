@@ -21,6 +21,7 @@ mod init;
 mod logs;
 mod orders;
 mod plan;
+mod private;
 mod proxy;
 mod prune;
 mod pull;

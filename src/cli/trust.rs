@@ -6,13 +6,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs, io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
 use super::{
     ask,
     error::Failure,
+    private,
     ui::{printable, sayln},
 };
 use crate::config::{Danger, Loaded};
@@ -86,32 +86,13 @@ fn remember(loaded: &Loaded) -> io::Result<()> {
     // What is not in the config any more is forgotten: it would be asked for again.
     let dangers = loaded.dangers.iter().map(Danger::fingerprint).collect();
     trusted.insert(loaded.workspace.identity.folder.clone(), dangers);
-    write(&file, &trusted)
+    private::write(&file, &serde_json::to_vec_pretty(&trusted)?)
 }
 
 /// A file that cannot be read trusts nobody.
 fn read(file: &Path) -> Trusted {
     let text = fs::read(file).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
-}
-
-fn write(file: &Path, trusted: &Trusted) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-    }
-    // Beside and renamed: whoever reads meanwhile sees the old or the new.
-    let beside = file.with_extension(format!("{}.new", std::process::id()));
-    let new = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)?;
-    serde_json::to_writer_pretty(new, trusted)?;
-    fs::rename(&beside, file)
 }
 
 fn file() -> Option<PathBuf> {

@@ -2,14 +2,13 @@
 
 use std::{
     env, fs,
-    io::Write as _,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::PathBuf,
 };
 
 use serde::{Deserialize, Serialize};
 
+use super::super::private;
 use crate::{
     api::client::Client,
     docker::Endpoint,
@@ -52,25 +51,9 @@ impl Remembered {
             port: client.address().port(),
             token: token.to_owned(),
         };
-        let write = || {
-            if let Some(folder) = file.parent() {
-                fs::DirBuilder::new()
-                    .recursive(true)
-                    .mode(0o700)
-                    .create(folder)?;
-            }
-            // Beside and renamed: twenty of us may do this at once.
-            let beside = file.with_extension(format!("{}.new", std::process::id()));
-            let mut new = fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&beside)?;
-            new.write_all(&serde_json::to_vec(&known)?)?;
-            fs::rename(&beside, file)
-        };
-        let _ = write();
+        if let Ok(known) = serde_json::to_vec(&known) {
+            let _ = private::write(file, &known);
+        }
     }
 }
 
