@@ -2,6 +2,7 @@
 //!
 //! They come from the local registry, put there by `scripts/fixtures shop`.
 
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::support::{Place, Said, output, until};
@@ -10,10 +11,33 @@ const REGISTRY: &str = "127.0.0.1:5000/";
 
 const PULLED: [&str; 3] = ["postgres:16-alpine", "redis:7-alpine", "nginx:1.27-alpine"];
 
+/// The one that tests share, as long as some test uses it.
+static SHARED: Mutex<Weak<Shop>> = Mutex::new(Weak::new());
+
 /// The shop, up, and what `up` said.
 struct Shop {
     place: Place,
     said: Said,
+}
+
+/// A test's hold on the shop that is shared.
+struct Hold(Option<Arc<Shop>>);
+
+impl Deref for Hold {
+    type Target = Shop;
+
+    fn deref(&self) -> &Shop {
+        self.0.as_deref().expect("held until it is dropped")
+    }
+}
+
+impl Drop for Hold {
+    /// The last one cleans up before anybody makes the next: what is half cleaned
+    /// up still uses the images that the next one wants to see pulled.
+    fn drop(&mut self) {
+        let _turn = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0 = None;
+    }
 }
 
 impl Shop {
@@ -26,19 +50,21 @@ impl Shop {
         Self { place, said }
     }
 
-    /// One of which no image is there yet, for all tests that run at one time.
-    fn shared() -> Arc<Self> {
-        static SHOP: Mutex<Weak<Shop>> = Mutex::new(Weak::new());
-        let mut shared = SHOP.lock().unwrap_or_else(PoisonError::into_inner);
+    /// One of which no image was there, for all tests that run at one time.
+    fn shared() -> Hold {
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shop) = shared.upgrade() {
-            return shop;
+            return Hold(Some(shop));
         }
         for image in PULLED {
-            let _ = output("docker", &["image", "rm", &format!("{REGISTRY}{image}")]);
+            let image = format!("{REGISTRY}{image}");
+            let _ = output("docker", &["image", "rm", &image]);
+            let left = output("docker", &["image", "ls", "-q", &image]);
+            assert_eq!(left.stdout, "", "{image} is used by somebody else");
         }
         let shop = Arc::new(Self::up());
         *shared = Arc::downgrade(&shop);
-        shop
+        Hold(Some(shop))
     }
 
     /// The answer of the database to a query.
