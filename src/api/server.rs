@@ -73,6 +73,12 @@ pub fn router(management: Arc<Management>) -> Router {
                 .delete(workspaces::down),
         )
         .route("/workspaces/{key}/plan", post(workspaces::plan))
+        .route("/workspaces/{key}/rollback", post(workspaces::rollback))
+        .route("/workspaces/{key}/history", get(workspaces::history))
+        .route(
+            "/workspaces/{key}/services/{service}/why",
+            get(workspaces::why),
+        )
         .route(
             "/workspaces/{key}/commands/{command}/run",
             post(workspaces::run_command),

@@ -13,11 +13,12 @@ pub use crate::{
     plan::{Sign, StepId, StepSummary, Subject},
     reconcile::{
         controller::{
-            CommandStatus, ContainerStatus, Found, RunCommand, ServiceState, ServiceStatus, Status,
-            Wish,
+            CommandStatus, ContainerStatus, Entry, Found, History, RevisionSummary, Rollback,
+            RunCommand, ServiceState, ServiceStatus, Status, Why, Wish,
         },
         engine::{BuildState, BuildStep, Builder, ImageBuild, LogOptions, Progress, StepPlace},
         event::{Event, Outcome, Problem},
+        history::{Cause, Doing, EntryState, RevisionState, StepResult, Told},
     },
     workspace::{Mount, Override, PortPublish, Readiness, SecretName, Workspace},
 };
@@ -76,6 +77,16 @@ pub struct Down {
     pub volumes: bool,
     /// The folder it was brought up from, so that no other checkout's is taken down.
     pub folder: String,
+    /// The words of the order, for whoever asks later: `cosmos down`.
+    pub by: String,
+}
+
+/// `GET /workspaces/KEY/history`: its query.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Newest {
+    /// How many entries; all if it is not said.
+    pub limit: Option<u64>,
 }
 
 /// `POST /containers`: start an ad-hoc container. Answers with [`Event`]s.

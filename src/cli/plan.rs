@@ -40,6 +40,7 @@ pub(super) async fn run(global: Global, args: Plan) -> Result<ExitCode, Failure>
         only: Vec::new(),
         release: false,
         may_log_in: false,
+        by: "cosmos plan".to_owned(),
     };
     let path = format!(
         "/workspaces/{}/plan",

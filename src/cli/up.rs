@@ -44,7 +44,18 @@ pub(super) fn wish(loaded: &Loaded, args: &Up) -> Wish {
         only: args.services.clone(),
         release: args.release,
         may_log_in: credentials::may_be_any(),
+        by: words("cosmos up", &args.services),
     }
+}
+
+/// An order in words, for whoever asks later. Without options: one may hold a secret.
+pub(super) fn words(verb: &str, names: &[String]) -> String {
+    let mut words = verb.to_owned();
+    for name in names {
+        words.push(' ');
+        words.push_str(name);
+    }
+    words
 }
 
 pub(super) fn secrets(loaded: &Loaded) -> BTreeMap<crate::workspace::SecretName, String> {

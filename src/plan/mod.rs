@@ -15,9 +15,9 @@ mod estate;
 mod needs;
 mod planner;
 mod print;
-
 mod reason;
 mod replace;
+mod restart;
 mod select;
 mod teardown;
 #[cfg(test)]
@@ -30,4 +30,5 @@ pub use action::{
 };
 pub use command::completed_run;
 pub use planner::plan;
+pub use restart::restart;
 pub use teardown::{Volumes, teardown};

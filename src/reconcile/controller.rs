@@ -7,8 +7,10 @@
 //! Start reading at [`Controller::apply`] in `apply`, then `heal`.
 
 mod apply;
+mod carry_out;
 mod heal;
 mod orders;
+mod past;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,7 @@ mod waiting;
 
 pub use apply::Wish;
 pub use orders::{Meant, Obeyed, Order, RunCommand};
+pub use past::{Entry, History, RevisionSummary, Rollback, Why};
 pub use status::{CommandStatus, ContainerStatus, Found, ServiceState, ServiceStatus, Status};
 
 use std::{
@@ -31,12 +34,11 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::{
     engine::{Console, Engine, EngineError, Traffic},
-    event::{Event, Outcome, Problem},
-    execute::{Executor, WIDTH},
+    event::{Event, Problem},
     probe::Probes,
 };
 use crate::{
-    plan::{Action, Plan, Subject},
+    plan::Subject,
     store::{Store, StoreError},
     workspace::{ContainerId, ContainerName, Observed, Readiness, Workspace},
 };
@@ -142,6 +144,7 @@ impl Controller {
             leaving: Mutex::default(),
             traffic: OnceLock::new(),
         };
+        controller.store.interrupt_entries()?;
         for declared in controller.store.all_declared()? {
             controller.desire(&declared.workspace)?;
         }
@@ -229,78 +232,6 @@ impl Controller {
         self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Executes a plan for a workspace and keeps what must be remembered of it.
-    async fn carry_out(
-        &self,
-        desired: &Workspace,
-        plan: Plan,
-        events: &Events,
-    ) -> Result<Outcome, Problem> {
-        self.carry_out_until(desired, plan, events, std::future::pending())
-            .await
-    }
-
-    /// The same, until `cancel` is done: what is under way is finished then, and
-    /// nothing else is begun.
-    async fn carry_out_until(
-        &self,
-        desired: &Workspace,
-        plan: Plan,
-        events: &Events,
-        cancel: impl Future<Output = ()> + Send,
-    ) -> Result<Outcome, Problem> {
-        let key = desired.identity.key();
-        let launches: Vec<_> = plan
-            .steps
-            .iter()
-            .filter_map(|step| match &step.action {
-                Action::Launch(launch) => Some((&launch.owner.spec, &launch.container)),
-                _ => None,
-            })
-            .collect();
-        if !launches.is_empty() {
-            self.store
-                .remember_applied(&key, &launches)
-                .map_err(|error| Problem::from(&error))?;
-        }
-        for blocked in &plan.blocked {
-            tell(
-                events,
-                Event::Blocked {
-                    subject: blocked.subject.clone(),
-                    problem: Problem::from(blocked),
-                },
-            );
-        }
-        if !plan.steps.is_empty() {
-            tell(
-                events,
-                Event::PlanMade {
-                    steps: plan.summaries(),
-                },
-            );
-        }
-        let waiter = waiting::ForDependants {
-            controller: self,
-            desired,
-        };
-        let tell_each = |event| tell(events, event);
-        let executor = Executor {
-            engine: &*self.engine,
-            waiter: &waiter,
-            events: &tell_each,
-            width: WIDTH,
-        };
-        let mut outcome = executor.execute(&plan, cancel).await.outcome(0, 0);
-        outcome.failed += count(&plan.blocked);
-        if !plan.steps.is_empty() {
-            let look = self.look().await.map_err(|error| Problem::from(&error))?;
-            self.remember_ports(desired, &look.observed)
-                .map_err(|error| Problem::from(&error))?;
-        }
-        Ok(outcome)
-    }
-
     /// Keeps the host ports the engine chose, so that they stay the same.
     fn remember_ports(&self, desired: &Workspace, observed: &Observed) -> Result<(), StoreError> {
         let mut chosen = Vec::new();
@@ -335,7 +266,8 @@ impl Controller {
     /// Whether it was not so before.
     fn desire(&self, workspace: &Workspace) -> Result<bool, StoreError> {
         let key = workspace.identity.key();
-        let desired = Arc::new(self.store.overrides(&key)?.apply(workspace));
+        let kept = self.store.fallbacks(&key)?.apply(workspace);
+        let desired = Arc::new(self.store.overrides(&key)?.apply(&kept));
         let before = self.lock_desired().insert(key, Arc::clone(&desired));
         Ok(before.is_none_or(|before| before != desired))
     }

@@ -102,6 +102,13 @@ pub enum Event {
         /// Why, and what to do.
         problem: Problem,
     },
+    /// A service did not come up in its new form, and was put back as it was before.
+    ServiceRolledBack {
+        /// Which.
+        service: String,
+        /// What that means, and what to do.
+        problem: Problem,
+    },
     /// The work is over.
     Finished {
         /// What came of it.

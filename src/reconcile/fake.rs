@@ -67,6 +67,8 @@ struct World {
     never_ready: BTreeSet<ContainerName>,
     /// Images that no registry has.
     unpullable: BTreeSet<ImageRef>,
+    /// Images whose program ends at once.
+    broken: BTreeSet<ImageRef>,
     /// Exit codes of one-shots that do not end with 0.
     exit_codes: BTreeMap<ContainerName, i64>,
     /// What containers said.
@@ -119,6 +121,16 @@ impl FakeEngine {
     /// No registry has this image.
     pub fn unpullable(&self, image: &ImageRef) {
         self.world().unpullable.insert(image.clone());
+    }
+
+    /// Whatever runs this image ends at once, with 1.
+    pub fn broken(&self, image: &ImageRef) {
+        self.world().broken.insert(image.clone());
+    }
+
+    /// Every program works again.
+    pub fn mend(&self) {
+        self.world().broken.clear();
     }
 
     /// The one-shot of this name ends with this code.
@@ -433,17 +445,19 @@ impl World {
         if let Some(port) = wanted.find(held) {
             return Err(EngineError::PortTaken { port });
         }
+        let is_broken = self.broken.contains(&container.image);
         let is_one_shot = container
             .owner
             .is_some_and(|owner| owner.kind == Kind::Command);
-        let code = self.exit_codes.get(name).copied().unwrap_or(0);
+        let code = self.exit_codes.get(name).copied();
+        let code = code.unwrap_or(i64::from(is_broken));
         let readiness = match self.never_ready.contains(name) {
             true => Readiness::Unhealthy,
             false => Readiness::Ready,
         };
         let container = self.container(name)?;
         container.readiness = readiness;
-        container.state = match is_one_shot {
+        container.state = match is_one_shot || is_broken {
             true => exited(code),
             false => ContainerState::Running {
                 since: SystemTime::UNIX_EPOCH,

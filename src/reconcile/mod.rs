@@ -10,6 +10,7 @@ pub mod engine;
 pub mod event;
 pub mod execute;
 pub mod fake;
+pub mod history;
 pub mod probe;
 mod problem;
 

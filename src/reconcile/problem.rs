@@ -11,6 +11,28 @@ impl Problem {
     pub const COMMAND_NOT_FOUND: &str = "command_not_found";
     /// The code of a command that is there, and cannot be run.
     pub const CANNOT_RUN: &str = "cannot_run";
+    /// The code of a container that did not become ready.
+    pub const NOT_READY: &str = "not_ready";
+    /// The code of a container that ended and should run.
+    pub const CONTAINER_ENDED: &str = "container_ended";
+    /// The code of a hook that ended with another code than 0.
+    pub const HOOK_FAILED: &str = "hook_failed";
+    /// The code of a host port that somebody else has.
+    pub const PORT_TAKEN: &str = "port_taken";
+
+    /// Whether what was declared is to blame: tried again, it would fail again. An
+    /// engine that does not answer, or says no for reasons of its own, is not.
+    pub fn is_of_the_declaration(&self) -> bool {
+        matches!(
+            self.code.as_str(),
+            Self::NOT_READY
+                | Self::CONTAINER_ENDED
+                | Self::COMMAND_NOT_FOUND
+                | Self::CANNOT_RUN
+                | Self::HOOK_FAILED
+                | Self::PORT_TAKEN
+        )
+    }
 
     /// Why `action` could not be carried out.
     pub fn of_action(action: &Action, error: &EngineError) -> Self {
@@ -128,10 +150,10 @@ fn code(error: &EngineError) -> &'static str {
         EngineError::LoginNeeded { .. } => "login_needed",
         EngineError::NoBuildkit { .. } => "no_buildkit",
         EngineError::Conflict { .. } => "conflict",
-        EngineError::PortTaken { .. } => "port_taken",
+        EngineError::PortTaken { .. } => Problem::PORT_TAKEN,
         EngineError::CannotRun { code: 127, .. } => Problem::COMMAND_NOT_FOUND,
         EngineError::CannotRun { .. } => Problem::CANNOT_RUN,
-        EngineError::Hook { .. } => "hook_failed",
+        EngineError::Hook { .. } => Problem::HOOK_FAILED,
         EngineError::Build { .. } => "build_failed",
         EngineError::Deadline { .. } => "engine_deadline",
         EngineError::Refused { .. } => "engine_refused",

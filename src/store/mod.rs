@@ -7,6 +7,7 @@
 //! Calls are short and block. Whatever may wait for the disk tells the runtime so
 //! by itself: other tasks go on meanwhile.
 
+mod history;
 mod schema;
 mod secrets;
 
@@ -29,6 +30,7 @@ use crate::workspace::{
     Override, Overrides, ServiceName, Workspace,
 };
 
+pub use history::{EntryState, Revision, RevisionState, Stored};
 pub use secrets::Secrets;
 
 /// The store of one installation.
@@ -219,6 +221,7 @@ impl Store {
                 "overrides WHERE workspace",
                 "runs WHERE workspace",
                 "applied WHERE workspace",
+                "fallbacks WHERE workspace",
             ] {
                 transaction.execute(&format!("DELETE FROM {table} = ?1"), [&key])?;
             }

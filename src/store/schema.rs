@@ -62,6 +62,25 @@ const MIGRATIONS: &[&str] = &[
     DROP TABLE overrides;
     ALTER TABLE orders RENAME TO overrides;
 ",
+    "
+    ALTER TABLE revisions ADD COLUMN state TEXT NOT NULL DEFAULT 'begun';
+    ALTER TABLE revisions ADD COLUMN images TEXT NOT NULL DEFAULT '{}';
+    CREATE TABLE history (
+        workspace TEXT NOT NULL,
+        number    INTEGER NOT NULL,
+        revision  INTEGER NOT NULL,
+        at        INTEGER NOT NULL,
+        state     TEXT NOT NULL,
+        form      TEXT NOT NULL,
+        PRIMARY KEY (workspace, number)
+    ) STRICT;
+    CREATE TABLE fallbacks (
+        workspace TEXT NOT NULL,
+        service   TEXT NOT NULL,
+        form      TEXT NOT NULL,
+        PRIMARY KEY (workspace, service)
+    ) STRICT;
+",
 ];
 
 /// Sets the durability, then brings the tables up to date.

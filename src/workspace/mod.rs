@@ -10,6 +10,7 @@
 
 pub mod container;
 pub mod desired;
+pub mod fallback;
 pub mod fingerprint;
 pub mod identity;
 mod millis;
@@ -27,6 +28,7 @@ pub use desired::{
     Origins, OutsideRoute, ProxyNeeds, RestartPolicy, Route, RunState, Service, Tokenless,
     UpdateOrder, UpstreamProtocol, Volume, WatchAction, WatchRule, Workspace,
 };
+pub use fallback::{Fallback, Fallbacks};
 pub use fingerprint::Fingerprint;
 pub use identity::{Identity, Installation};
 pub use name::{

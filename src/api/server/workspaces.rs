@@ -15,7 +15,9 @@ use super::{
     to_its_end,
 };
 use crate::{
-    api::wire::{Down, Event, PlanReport, Problem, RunCommand, Status, Wish},
+    api::wire::{
+        Down, Event, History, Newest, PlanReport, Problem, Rollback, RunCommand, Status, Why, Wish,
+    },
     plan::Volumes,
 };
 
@@ -79,12 +81,45 @@ pub(super) async fn down(
         Volumes::Keep
     };
     tokio::spawn(async move {
-        if let Err(problem) = controller.down(&key, &down.folder, volumes, &sender).await {
+        let gone = controller.down(&key, &down.folder, volumes, &down.by, &sender);
+        if let Err(problem) = gone.await {
             // The caller may have hung up.
             let _ = sender.send(Event::Failed { problem });
         }
     });
     events(receiver)
+}
+
+/// Applies an earlier revision, in a task of its own as every apply.
+pub(super) async fn rollback(
+    State(management): State<Arc<Management>>,
+    Path(key): Path<String>,
+    Sent(rollback): Sent<Rollback>,
+) -> Response {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let controller = Arc::clone(&management.controller);
+    tokio::spawn(async move {
+        if let Err(problem) = controller.rollback(&key, rollback, &sender).await {
+            // The caller may have hung up.
+            let _ = sender.send(Event::Failed { problem });
+        }
+    });
+    events(receiver)
+}
+
+pub(super) async fn history(
+    State(management): State<Arc<Management>>,
+    Path(key): Path<String>,
+    Asked(newest): Asked<Newest>,
+) -> Result<Json<History>, Refused> {
+    Ok(Json(management.controller.history(&key, newest.limit)?))
+}
+
+pub(super) async fn why(
+    State(management): State<Arc<Management>>,
+    Path((key, service)): Path<(String, String)>,
+) -> Result<Json<Why>, Refused> {
+    Ok(Json(management.controller.why(&key, &service).await?))
 }
 
 /// Creates the container of a command, unstarted: the caller attaches first.

@@ -136,9 +136,9 @@ impl Screen {
             Event::ImageProgressed { image, progress } => self.progressed(image, progress),
             Event::StepSucceeded { step, millis } => self.succeeded(*step, *millis),
             Event::StepFailed { step, problem } => self.failed(Some(*step), problem),
-            Event::Blocked { problem, .. } | Event::ServiceFailed { problem, .. } => {
-                self.failed(None, problem)
-            }
+            Event::Blocked { problem, .. }
+            | Event::ServiceFailed { problem, .. }
+            | Event::ServiceRolledBack { problem, .. } => self.failed(None, problem),
             Event::StepSkipped { .. } => self.skipped += 1,
             Event::ImagePulled { image, .. } => {
                 if let Form::InPlace(form) = &mut self.form {

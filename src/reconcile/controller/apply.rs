@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::{Controller, Events, count, not_up, tell};
 use crate::{
     plan::{Action, Plan, Volumes, plan, teardown},
-    reconcile::event::{Event, Problem},
+    reconcile::{
+        event::{Event, Problem},
+        history::Cause,
+    },
     store::StoreError,
     workspace::{Image, ImageRef, Memory, Overrides, PullPolicy, RunState, SecretName, Workspace},
 };
@@ -42,6 +45,33 @@ pub struct Wish {
     /// There may be logins for registries: ask for them before anything is pulled.
     #[serde(default)]
     pub may_log_in: bool,
+    /// The words of the order, for whoever asks later: `cosmos up`.
+    #[serde(default)]
+    pub by: String,
+}
+
+impl Wish {
+    /// An earlier workspace again, with secrets that are known already.
+    pub(super) fn again(
+        workspace: Workspace,
+        secrets: BTreeMap<SecretName, Vec<u8>>,
+        no_wait: bool,
+        by: String,
+    ) -> Self {
+        let encoded = secrets
+            .into_iter()
+            .map(|(name, content)| (name, STANDARD.encode(content)));
+        Self {
+            workspace,
+            secrets: encoded.collect(),
+            expect: None,
+            no_wait,
+            only: Vec::new(),
+            release: false,
+            may_log_in: false,
+            by,
+        }
+    }
 }
 
 impl std::fmt::Debug for Wish {
@@ -63,11 +93,16 @@ impl Controller {
     /// # Errors
     /// If nothing could be tried.
     pub async fn apply(&self, wish: Wish, events: &Events) -> Result<(), Problem> {
-        let began = Instant::now();
-        let workspace = self.selected(&wish)?;
-        let key = workspace.identity.key();
-        let turn = self.turn(&key);
+        let turn = self.turn(&wish.workspace.identity.key());
         let _turn = turn.take(&self.world).await;
+        self.apply_now(wish, events).await
+    }
+
+    /// The same, for whoever has the workspace's turn.
+    pub(super) async fn apply_now(&self, wish: Wish, events: &Events) -> Result<(), Problem> {
+        let began = Instant::now();
+        let (workspace, wanted) = self.selected(&wish)?;
+        let key = workspace.identity.key();
 
         self.forget_failures(&key);
         self.refuse_strangers(&workspace)?;
@@ -79,7 +114,7 @@ impl Controller {
         }
         self.pull_always(&always, events).await?;
         let (desired, memory) = self
-            .merged(&wish, &workspace)
+            .merged(&wish, &workspace, &wanted)
             .map_err(|error| Problem::from(&error))?;
         let observed = self.seen(&desired).await?;
         let plan = plan(&desired, &observed, &memory);
@@ -106,10 +141,16 @@ impl Controller {
 
         // Intent, committed before the first effect, and only now: an order that
         // is refused releases nothing.
-        let is_new = self.commit(&wish, &workspace)?;
+        let is_new = self.commit(&wish, &workspace, &wanted)?;
 
         let is_done = plan.steps.is_empty();
-        let mut outcome = self.carry_out(&desired, plan, events).await?;
+        let cause = Cause::Up {
+            by: wish.by.clone(),
+        };
+        if is_done && is_new {
+            self.remember(&key, cause.clone());
+        }
+        let mut outcome = self.carry_out(&desired, plan, cause, events).await?;
         let after = if is_done {
             observed
         } else {
@@ -131,6 +172,8 @@ impl Controller {
             // Whoever is told that it is ready may ask at once: the routes must lead there.
             self.look().await.map_err(|error| Problem::from(&error))?;
         }
+        self.judge(&desired, &after, outcome.failed == 0)
+            .map_err(|error| Problem::from(&error))?;
         outcome.services = count(
             desired
                 .services
@@ -147,11 +190,11 @@ impl Controller {
     /// # Errors
     /// If the engine cannot be looked at.
     pub async fn preview(&self, wish: &Wish) -> Result<(Plan, Vec<String>), Problem> {
-        let workspace = self.selected(wish)?;
+        let (workspace, wanted) = self.selected(wish)?;
         self.refuse_strangers(&workspace)?;
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
         let (desired, memory) = self
-            .merged(wish, &workspace)
+            .merged(wish, &workspace, &wanted)
             .map_err(|error| Problem::from(&error))?;
         // The probes go on as they are: whoever only looks changes nothing.
         let plan = plan(&desired, &look.observed, &memory);
@@ -175,6 +218,7 @@ impl Controller {
         key: &str,
         folder: &str,
         volumes: Volumes,
+        by: &str,
         events: &Events,
     ) -> Result<(), Problem> {
         let began = Instant::now();
@@ -200,7 +244,8 @@ impl Controller {
         );
         // Not desired any more from here on, or healing would bring back what goes.
         self.lock_desired().remove(key);
-        let carried_out = self.carry_out(&workspace, plan, events).await;
+        let cause = Cause::Down { by: by.to_owned() };
+        let carried_out = self.carry_out(&workspace, plan, cause, events).await;
         if !matches!(&carried_out, Ok(outcome) if outcome.failed == 0) {
             // The store has it still, and so must we: it is not down.
             self.lock_desired().insert(key.to_owned(), workspace);
@@ -244,12 +289,13 @@ impl Controller {
         Ok(())
     }
 
-    /// The wanted workspace; where only some services were named, the others
-    /// stay as they were last declared.
-    fn selected(&self, wish: &Wish) -> Result<Workspace, Problem> {
+    /// The wanted workspace, and the services that the wish is about; where only
+    /// some were named, the others stay as they were last declared.
+    fn selected(&self, wish: &Wish) -> Result<(Workspace, Vec<String>), Problem> {
         let mut workspace = wish.workspace.clone();
         if wish.only.is_empty() {
-            return Ok(workspace);
+            let all = workspace.services.keys().map(ToString::to_string).collect();
+            return Ok((workspace, all));
         }
         let before = self
             .store
@@ -297,7 +343,7 @@ impl Controller {
         for (name, command) in &mut workspace.commands {
             command.needed = command.needed && wanted.iter().any(|wanted| wanted == name.as_str());
         }
-        Ok(workspace)
+        Ok((workspace, wanted))
     }
 
     /// Refuses a workspace whose name another folder has, and shared settings
@@ -331,22 +377,33 @@ impl Controller {
     }
 
     /// The workspace with its overrides, unless they are to be forgotten, and what
-    /// the store remembers of it.
+    /// the store remembers of it. What is wanted is tried, though it failed before.
     fn merged(
         &self,
         wish: &Wish,
         workspace: &Workspace,
+        wanted: &[String],
     ) -> Result<(Workspace, Memory), StoreError> {
         let key = workspace.identity.key();
         let overrides = match wish.release {
             true => Overrides::default(),
             false => self.store.overrides(&key)?,
         };
-        Ok((overrides.apply(workspace), self.store.memory(&key)?))
+        let mut fallbacks = self.store.fallbacks(&key)?;
+        fallbacks
+            .0
+            .retain(|(service, _)| !wanted.iter().any(|name| name == service.as_str()));
+        let desired = overrides.apply(&fallbacks.apply(workspace));
+        Ok((desired, self.store.memory(&key)?))
     }
 
     /// Writes down what is wanted, and wants it. Whether it was not so before.
-    fn commit(&self, wish: &Wish, workspace: &Workspace) -> Result<bool, Problem> {
+    fn commit(
+        &self,
+        wish: &Wish,
+        workspace: &Workspace,
+        wanted: &[String],
+    ) -> Result<bool, Problem> {
         let key = workspace.identity.key();
         let secrets = decoded(&wish.secrets)?;
         let write = || {
@@ -355,6 +412,10 @@ impl Controller {
                 self.store.release_all(&key)?;
             }
             self.store.declare(workspace)?;
+            let fallbacks = self.store.fallbacks(&key)?.0;
+            let tried = fallbacks.iter().map(|(service, _)| service);
+            let mut tried = tried.filter(|name| wanted.iter().any(|it| it == name.as_str()));
+            self.store.forget_fallbacks(&key, &mut tried)?;
             self.desire(workspace)
         };
         write().map_err(|error: StoreError| Problem::from(&error))
@@ -416,7 +477,7 @@ fn decoded(
         .collect()
 }
 
-fn other_folder(key: &str, theirs: &str, ours: &str) -> Problem {
+pub(super) fn other_folder(key: &str, theirs: &str, ours: &str) -> Problem {
     Problem::new(
         "other_folder",
         format!("workspace `{key}` is up from {theirs}, and this is {ours}"),

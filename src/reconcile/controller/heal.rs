@@ -20,7 +20,7 @@ use tokio::{
 use super::{Controller, Look, count};
 use crate::{
     plan::{Action, Plan, Subject, plan},
-    reconcile::{engine::Change, event::Problem},
+    reconcile::{engine::Change, event::Problem, history::Cause},
     workspace::{
         ContainerName, ContainerState, Observed, ObservedContainer, RestartPolicy, Workspace,
     },
@@ -157,7 +157,7 @@ impl Controller {
     }
 
     /// Heals every workspace that nobody is working on; when to look again.
-    async fn heal_all(&self) -> Result<Option<Instant>, Problem> {
+    pub(super) async fn heal_all(&self) -> Result<Option<Instant>, Problem> {
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
         let mut next_try = None;
         for workspace in &look.workspaces {
@@ -206,7 +206,7 @@ impl Controller {
         let (sender, mut events) = mpsc::unbounded_channel();
         // A wait for a service that is never ready must not keep a person waiting.
         let gives_way = turn.wanted.notified();
-        self.carry_out_until(&desired, plan, &sender, gives_way)
+        self.carry_out_until(&desired, plan, Cause::Healing, &sender, gives_way)
             .await?;
         drop(sender);
         let mut failed = None;

@@ -9,11 +9,12 @@ use tokio::sync::mpsc;
 
 use super::{Controller, Event, not_up};
 use crate::{
-    plan::{Action, Launch, plan},
+    plan::{Action, Launch, plan, restart},
     reconcile::{
         adhoc::{self, random_word},
         engine::Done,
         event::Problem,
+        history::Cause,
     },
     store::now_millis,
     workspace::{
@@ -253,10 +254,12 @@ impl Controller {
             .collect();
         self.forget_crashes(&containers);
         self.forget_failures(key);
-        if order == Order::Restart {
-            self.restart(&desired, service, &containers).await?;
-        }
-        self.reconcile(&desired).await?;
+        let restarted = (order == Order::Restart).then_some(service);
+        let cause = Cause::Order {
+            by: by.to_owned(),
+            note: note.clone(),
+        };
+        self.obey(&desired, restarted, cause).await?;
         Ok(Obeyed {
             service: Some(service.to_string()),
             containers: containers.iter().map(ToString::to_string).collect(),
@@ -328,68 +331,44 @@ impl Controller {
         }
     }
 
-    async fn restart(
+    /// Plans and executes for a workspace whose turn the caller has, a restart
+    /// first if one was ordered. The first failure is the answer; the others are
+    /// healed or told by `status`.
+    async fn obey(
         &self,
         desired: &Workspace,
-        service: &ServiceName,
-        containers: &[ContainerName],
+        restarted: Option<&ServiceName>,
+        cause: Cause,
     ) -> Result<(), Problem> {
-        let Some(declared) = desired.services.get(service) else {
-            return Ok(());
-        };
-        let observed = self
-            .engine
-            .observe()
-            .await
-            .map_err(|error| Problem::from(&error))?;
-        // Whoever else has the name by now is not ours to restart.
-        let is_ours = |name: &&ContainerName| {
-            observed
-                .container(name)
-                .and_then(|container| container.owner.as_ref())
-                .is_some_and(|owner| {
-                    owner.workspace == Some(desired.identity.key())
-                        && owner.folder.as_ref() == Some(&desired.identity.folder)
-                })
-        };
-        for container in containers.iter().filter(is_ours) {
-            let restart = Action::Restart {
-                container: container.clone(),
-                grace: declared.container.stop_grace,
-                hooks: declared.container.hooks.clone(),
-            };
-            self.engine
-                .perform(&restart, &|_| ())
-                .await
-                .map_err(|error| Problem::of_action(&restart, &error))?;
+        let key = desired.identity.key();
+        let (sender, mut events) = mpsc::unbounded_channel();
+        let mut has_done = false;
+        if let (Some(service), Cause::Order { by, .. }) = (restarted, &cause) {
+            let look = self.look().await.map_err(|error| Problem::from(&error))?;
+            let because = format!("ordered by `{by}`");
+            let plan = restart(desired, service, &look.observed, &because);
+            has_done |= !plan.steps.is_empty();
+            self.carry_out(desired, plan, cause.clone(), &sender)
+                .await?;
         }
-        Ok(())
-    }
-
-    /// Plans and executes for a workspace whose turn the caller has. The first
-    /// failure is the answer; the others are healed or told by `status`.
-    async fn reconcile(&self, desired: &Workspace) -> Result<(), Problem> {
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
         let memory = self
             .store
-            .memory(&desired.identity.key())
+            .memory(&key)
             .map_err(|error| Problem::from(&error))?;
         let plan = plan(desired, &look.observed, &memory);
-        let (sender, mut events) = mpsc::unbounded_channel();
-        let outcome = self.carry_out(desired, plan, &sender).await?;
-        drop(sender);
-        if outcome.failed == 0 {
-            return Ok(());
+        has_done |= !plan.steps.is_empty();
+        if !has_done {
+            self.remember(&key, cause.clone());
         }
+        self.carry_out(desired, plan, cause, &sender).await?;
+        drop(sender);
         while let Some(event) = events.recv().await {
             if let Event::StepFailed { problem, .. } | Event::Blocked { problem, .. } = event {
                 return Err(problem);
             }
         }
-        Err(Problem::new(
-            "failed",
-            "the order was recorded, but not everything could be done",
-        ))
+        Ok(())
     }
 
     /// Creates the container of a command, unstarted, so that its caller can attach first.

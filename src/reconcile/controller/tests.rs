@@ -6,7 +6,10 @@ use crate::{
         Volumes,
         test_workspace::{name, service, shop},
     },
-    reconcile::fake::{FakeEngine, Fault},
+    reconcile::{
+        event::Outcome,
+        fake::{FakeEngine, Fault},
+    },
     workspace::{Hold, ObservedContainer, Override, RunState, ServiceName},
 };
 
@@ -34,27 +37,38 @@ impl Bench {
         }
     }
 
+    /// The server that is started after this one ended, on what it left.
+    pub(super) fn again(&self) -> Self {
+        let (engine, store) = (Arc::clone(&self.engine), Arc::clone(&self.store));
+        let controller = Controller::new(engine.clone(), engine.clone(), Arc::clone(&store));
+        Self {
+            engine,
+            store,
+            controller: Arc::new(controller.unwrap()),
+        }
+    }
+
     pub(super) async fn apply(&self, workspace: &Workspace) -> Outcome {
         self.wish(wish(workspace)).await.unwrap()
     }
 
-    async fn wish(&self, wish: Wish) -> Result<Outcome, Problem> {
+    pub(super) async fn wish(&self, wish: Wish) -> Result<Outcome, Problem> {
         let (sender, events) = mpsc::unbounded_channel();
         self.controller.apply(wish, &sender).await?;
         drop(sender);
         Ok(outcome(events).await)
     }
 
-    async fn down(&self) -> Result<Outcome, Problem> {
+    pub(super) async fn down(&self) -> Result<Outcome, Problem> {
         let (sender, events) = mpsc::unbounded_channel();
         self.controller
-            .down("shop", "/src/shop", Volumes::Keep, &sender)
+            .down("shop", "/src/shop", Volumes::Keep, "cosmos down", &sender)
             .await?;
         drop(sender);
         Ok(outcome(events).await)
     }
 
-    async fn order(&self, service: &str, order: Order) -> Result<Obeyed, Problem> {
+    pub(super) async fn order(&self, service: &str, order: Order) -> Result<Obeyed, Problem> {
         let by = format!("cosmos {order:?} {service}").to_lowercase();
         self.controller
             .order(service, order, Some("shop"), &by)
@@ -62,7 +76,7 @@ impl Bench {
     }
 
     /// The calls since the last time, as a plan prints them.
-    fn calls_since(&self, count: usize) -> Vec<String> {
+    pub(super) fn calls_since(&self, count: usize) -> Vec<String> {
         self.engine.calls().split_off(count)
     }
 
@@ -75,7 +89,7 @@ impl Bench {
     }
 }
 
-fn wish(workspace: &Workspace) -> Wish {
+pub(super) fn wish(workspace: &Workspace) -> Wish {
     Wish {
         workspace: workspace.clone(),
         secrets: BTreeMap::new(),
@@ -84,6 +98,7 @@ fn wish(workspace: &Workspace) -> Wish {
         only: Vec::new(),
         release: false,
         may_log_in: false,
+        by: "cosmos up".to_owned(),
     }
 }
 

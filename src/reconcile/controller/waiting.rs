@@ -53,7 +53,7 @@ impl Waiter for ForDependants<'_> {
         Box::pin(async move {
             match condition {
                 AfterCondition::Started => Ok(()),
-                AfterCondition::Ready => self.controller.ready(containers, patience).await,
+                AfterCondition::Ready => self.ready(containers, patience).await,
                 AfterCondition::Completed => {
                     for container in containers {
                         self.completed(container, patience).await?;
@@ -74,6 +74,32 @@ impl Waiter for ForDependants<'_> {
 }
 
 impl ForDependants<'_> {
+    /// Waits for those with a probe to be ready, and for those without one to have
+    /// lived long enough: a program that cannot start ends at once.
+    async fn ready(&self, containers: &[ContainerName], patience: Duration) -> Result<(), Problem> {
+        let (probed, plain): (Vec<_>, Vec<_>) = containers
+            .iter()
+            .cloned()
+            .partition(|container| self.is_probed(container));
+        self.controller.ready(&probed, patience).await?;
+        let Some(first) = plain.first() else {
+            return Ok(());
+        };
+        match timeout(patience, self.controller.settled(&plain)).await {
+            Ok(settled) => settled,
+            Err(_) => Err(not_ready_in(first, patience)),
+        }
+    }
+
+    fn is_probed(&self, container: &ContainerName) -> bool {
+        self.desired.services.iter().any(|(name, service)| {
+            let mut replicas = 1..=service.replicas;
+            service.health.is_some()
+                && replicas
+                    .any(|replica| self.desired.identity.container(name, replica) == *container)
+        })
+    }
+
     /// Takes a container out of the routes, and lets end what is under way there.
     async fn leave(&self, container: &ContainerName) {
         let controller = self.controller;
@@ -183,12 +209,8 @@ impl Controller {
                 _ = world.changed() => {}
                 _ = probes.changed() => {}
                 () = sleep_until(deadline) => {
-                    return Err(Problem::new(
-                        "not_ready",
-                        format!("`{pending}` was not ready within {} s", patience.as_secs_f32()),
-                    )
-                    .hinted(format!("see what it says: `cosmos logs {pending}`"))
-                    .with_output(self.last_lines(pending.as_str()).await));
+                    let output = self.last_lines(pending.as_str()).await;
+                    return Err(not_ready_in(pending, patience).with_output(output));
                 }
             }
         }
@@ -283,6 +305,17 @@ impl Controller {
     }
 }
 
+fn not_ready_in(container: &ContainerName, patience: Duration) -> Problem {
+    Problem::new(
+        Problem::NOT_READY,
+        format!(
+            "`{container}` was not ready within {} s",
+            patience.as_secs_f32()
+        ),
+    )
+    .hinted(format!("see what it says: `cosmos logs {container}`"))
+}
+
 /// Whether a container is as it should be: ready, or running for long enough to believe it.
 fn is_well(container: Option<&ObservedContainer>, has_health: bool) -> bool {
     container.is_some_and(|container| match container.state {
@@ -299,7 +332,10 @@ fn age(since: SystemTime) -> Duration {
 
 fn verdict(name: &ContainerName, container: Option<&ObservedContainer>) -> Verdict {
     let Some(container) = container else {
-        return Verdict::Failed(Problem::new("not_ready", format!("`{name}` is gone")));
+        return Verdict::Failed(Problem::new(
+            Problem::NOT_READY,
+            format!("`{name}` is gone"),
+        ));
     };
     match (container.state, container.readiness) {
         (ContainerState::Running { .. }, Readiness::Ready) => Verdict::Ready,
@@ -308,7 +344,7 @@ fn verdict(name: &ContainerName, container: Option<&ObservedContainer>) -> Verdi
         }
         (ContainerState::Running { .. }, Readiness::Unhealthy) => Verdict::Failed(
             Problem::new(
-                "not_ready",
+                Problem::NOT_READY,
                 format!("`{name}` is running, but its health check fails"),
             )
             .hinted(format!("see what it says: `cosmos logs {name}`")),
@@ -324,14 +360,14 @@ fn verdict(name: &ContainerName, container: Option<&ObservedContainer>) -> Verdi
             let why = if out_of_memory { ", out of memory" } else { "" };
             Verdict::Failed(
                 Problem::new(
-                    "container_ended",
+                    Problem::CONTAINER_ENDED,
                     format!("`{name}` ended with exit code {code}{why}"),
                 )
                 .hinted(format!("see all it said: `cosmos logs {name}`")),
             )
         }
         (ContainerState::Paused | ContainerState::Dead, _) => Verdict::Failed(Problem::new(
-            "not_ready",
+            Problem::NOT_READY,
             format!("`{name}` is paused or dead"),
         )),
     }
