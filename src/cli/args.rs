@@ -106,6 +106,22 @@ pub(super) enum Verb {
         after_help = "Examples:\n  cosmos release web         what `cosmos stop web` held, starts again"
     )]
     Release(OrderArgs),
+    /// Show what was done to this workspace, when and why
+    #[command(
+        after_help = "Examples:\n  cosmos history             the newest entries, and the revisions\n  cosmos history 12          all steps of one entry, and what it waited for\n  cosmos history --json -n 5"
+    )]
+    History(History),
+    /// Say what made a service what it is now
+    #[command(
+        after_help = "Examples:\n  cosmos why web             every cause since its containers were made\n  cosmos why                 what the last start had to wait for"
+    )]
+    Why(Why),
+    /// Make this workspace what it was at an earlier revision
+    #[command(
+        visible_alias = "undo",
+        after_help = "Examples:\n  cosmos undo                back to the last revision that came up before this one\n  cosmos rollback 3          back to revision 3\n\nImages are those of that time, though a tag moved; secrets are those of today. cosmos.toml is not\ntouched: the next `cosmos up` applies it again."
+    )]
+    Rollback(Rollback),
     /// Build the images that the config builds
     Build(Build),
     /// Write a cosmos.toml to begin with
@@ -178,6 +194,45 @@ pub(super) struct Up {
     /// Do not ask
     #[arg(short, long)]
     pub(super) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct History {
+    #[command(flatten)]
+    pub(super) project: Project,
+    /// One entry, with all of its steps
+    #[arg(value_name = "ENTRY")]
+    pub(super) number: Option<u64>,
+    /// How many entries, newest first
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20)]
+    pub(super) limit: usize,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Why {
+    #[command(flatten)]
+    pub(super) project: Project,
+    /// A service; without one, what the last start had to wait for
+    #[arg(value_name = "SERVICE")]
+    pub(super) service: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rollback {
+    #[command(flatten)]
+    pub(super) project: Project,
+    /// The revision; the last good one before the present one if none is named
+    #[arg(value_name = "REVISION")]
+    pub(super) revision: Option<u64>,
+    /// Finish as soon as everything is started, without waiting for ready
+    #[arg(long)]
+    pub(super) no_wait: bool,
 }
 
 #[derive(Debug, Args)]

@@ -48,9 +48,10 @@ pub(super) async fn take_down(
     volumes: bool,
 ) -> Result<(), Failure> {
     let path = format!(
-        "/workspaces/{}?volumes={volumes}&folder={}",
+        "/workspaces/{}?volumes={volumes}&folder={}&by={}",
         encoded(key),
-        encoded(folder)
+        encoded(folder),
+        encoded("cosmos down")
     );
     let began = Instant::now();
     let mut screen = Screen::new(global);

@@ -17,6 +17,7 @@ mod credentials;
 mod down;
 mod error;
 mod exec;
+mod history;
 mod init;
 mod logs;
 mod orders;
@@ -25,6 +26,7 @@ mod private;
 mod proxy;
 mod prune;
 mod pull;
+mod rollback;
 mod run;
 mod serve;
 mod shorthand;
@@ -66,6 +68,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.verb {
         Verb::Up(args) => up::run(global, args).await,
         Verb::Down(args) => down::run(global, args).await,
+        Verb::History(args) => history::history(global, args).await,
+        Verb::Why(args) => history::why(global, args).await,
+        Verb::Rollback(args) => rollback::run(global, args).await,
         Verb::Plan(args) => plan::run(global, args).await,
         Verb::Status(args) => status::run(global, args).await,
         Verb::Logs(args) => logs::run(global, args).await,

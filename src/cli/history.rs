@@ -1,0 +1,255 @@
+//! `cosmos history` and `cosmos why`: what was done, and what made it so.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use super::{
+    args::{Global, History as HistoryArgs, Why as WhyArgs},
+    bootstrap, context,
+    error::Failure,
+    ui::{age, duration, outln, plural, printable, table},
+};
+use crate::api::{
+    client::encoded,
+    wire::{Cause, Entry, EntryState, History, RevisionState, StepResult, Told, Why},
+};
+
+/// What a line of the list may say of its steps before it only counts them.
+const NAMED_STEPS: usize = 1;
+
+pub(super) async fn history(global: Global, args: HistoryArgs) -> Result<ExitCode, Failure> {
+    let mut history = asked(&global, &args.project).await?;
+    if let Some(number) = args.number {
+        history.entries.retain(|entry| entry.number == number);
+        let Some(entry) = history.entries.first() else {
+            return Err(Failure::new(format!("there is no entry {number}"))
+                .hinted("`cosmos history` lists them"));
+        };
+        match args.json {
+            true => outln!("{}", serde_json::to_string(&history).unwrap_or_default()),
+            false => show_entry(entry),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    history.entries.truncate(args.limit);
+    if args.json {
+        outln!("{}", serde_json::to_string(&history).unwrap_or_default());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = table(["#", "WHEN", "CAUSE", "REVISION", "STATE", "TOOK", "WHAT"]);
+    for entry in &history.entries {
+        rows.add_row([
+            entry.number.to_string(),
+            ago(entry.at),
+            printable(&entry.doing.cause.to_string()),
+            numbered(entry.revision),
+            entry.state.as_str().to_owned(),
+            took(entry),
+            printable(&what(entry)),
+        ]);
+    }
+    print(&rows);
+    outln!();
+    let mut rows = table(["REVISION", "WHEN", "STATE", "SERVICES"]);
+    for revision in history.revisions.iter().take(args.limit) {
+        rows.add_row([
+            revision.revision.to_string(),
+            ago(revision.at),
+            match revision.state {
+                RevisionState::Begun => "begun",
+                RevisionState::Good => "good",
+                RevisionState::Failed => "failed",
+            }
+            .to_owned(),
+            revision.services.to_string(),
+        ]);
+    }
+    print(&rows);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn why(global: Global, args: WhyArgs) -> Result<ExitCode, Failure> {
+    let Some(service) = &args.service else {
+        return last_start(&global, &args).await;
+    };
+    let workspace = context::load(&global, &args.project)?.workspace;
+    let client = bootstrap::existing(&global).await?;
+    let path = format!(
+        "/workspaces/{}/services/{}/why",
+        encoded(&workspace.identity.key()),
+        encoded(service)
+    );
+    let why: Why = client.get(&path).await?;
+    if args.json {
+        outln!("{}", serde_json::to_string(&why).unwrap_or_default());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status = &why.status;
+    match &status.note {
+        Some(note) => outln!("{service} is {}: {}", status.state, printable(note)),
+        None => outln!("{service} is {}", status.state),
+    }
+    for container in &status.containers {
+        let seconds = container.seconds.map(age).unwrap_or_default();
+        outln!("  {} {} {seconds}", container.name, container.state);
+    }
+    for entry in &why.because {
+        outln!();
+        show_entry(entry);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Without a service: what the last start had to wait for.
+async fn last_start(global: &Global, args: &WhyArgs) -> Result<ExitCode, Failure> {
+    let history = asked(global, &args.project).await?;
+    let is_start = |entry: &&Entry| {
+        matches!(entry.doing.cause, Cause::Up { .. }) && !entry.critical_path.is_empty()
+    };
+    let Some(entry) = history.entries.iter().find(is_start) else {
+        return Err(Failure::new(
+            "no `cosmos up` that is remembered had anything to do",
+        ));
+    };
+    if args.json {
+        outln!("{}", serde_json::to_string(entry).unwrap_or_default());
+        return Ok(ExitCode::SUCCESS);
+    }
+    outln!(
+        "#{} {}, {}, took {}, in which everything waited for:",
+        entry.number,
+        printable(&entry.doing.cause.to_string()),
+        ago(entry.at),
+        took(entry)
+    );
+    show_path(entry);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn asked(global: &Global, project: &super::args::Project) -> Result<History, Failure> {
+    let workspace = context::load(global, project)?.workspace;
+    let client = bootstrap::existing(global).await?;
+    let key = workspace.identity.key();
+    let path = format!("/workspaces/{}/history", encoded(&key));
+    Ok(client.get(&path).await?)
+}
+
+/// One entry with all of its steps.
+fn show_entry(entry: &Entry) {
+    let revision = match entry.revision {
+        0 => String::new(),
+        number => format!(", revision {number}"),
+    };
+    let state = match entry.state {
+        EntryState::Done => String::new(),
+        state => format!(", {}", state.as_str()),
+    };
+    outln!(
+        "#{} {}, {}{revision}{state}",
+        entry.number,
+        printable(&entry.doing.cause.to_string()),
+        ago(entry.at)
+    );
+    match &entry.doing.cause {
+        Cause::Order {
+            note: Some(text), ..
+        }
+        | Cause::RollBack { because: text, .. } => {
+            outln!("  {}", printable(text));
+        }
+        _ => {}
+    }
+    for told in &entry.doing.steps {
+        show_step(told);
+    }
+    if entry.critical_path.len() > 1 {
+        outln!("  everything waited for:");
+        show_path(entry);
+    }
+}
+
+fn show_step(told: &Told) {
+    let step = &told.step;
+    let (mark, end) = match &told.result {
+        StepResult::Done { millis } => (' ', duration(Duration::from_millis(*millis))),
+        StepResult::Failed { .. } => ('x', "failed".to_owned()),
+        StepResult::Skipped => ('-', "not tried".to_owned()),
+        StepResult::Unknown => ('?', "not finished".to_owned()),
+    };
+    outln!(
+        "{mark} {} ({end}): {}",
+        printable(&step.action),
+        printable(&step.reason)
+    );
+    if let StepResult::Failed { problem } = &told.result {
+        outln!("    {}", printable(&problem.message));
+        for line in &problem.output {
+            outln!("    | {}", printable(line));
+        }
+    }
+}
+
+/// What the whole had to wait for, each with its share.
+fn show_path(entry: &Entry) {
+    for id in &entry.critical_path {
+        let Some(told) = entry.doing.steps.iter().find(|told| told.step.id == *id) else {
+            continue;
+        };
+        if let StepResult::Done { millis } = told.result {
+            let share = duration(Duration::from_millis(millis));
+            outln!("  {share:>8}  {}", printable(&told.step.action));
+        }
+    }
+}
+
+/// The whole in a line.
+fn what(entry: &Entry) -> String {
+    match &entry.doing.cause {
+        Cause::Order {
+            note: Some(note), ..
+        } => return note.clone(),
+        Cause::RollBack { because, .. } => return because.clone(),
+        _ => {}
+    }
+    let steps = &entry.doing.steps;
+    let failed = steps.iter().find_map(|told| match &told.result {
+        StepResult::Failed { problem } => Some(problem.message.clone()),
+        _ => None,
+    });
+    match (failed, steps.as_slice()) {
+        (Some(failed), _) => failed,
+        (None, []) => "nothing to restart".to_owned(),
+        (None, steps) if steps.len() <= NAMED_STEPS => steps
+            .iter()
+            .map(|told| format!("{}: {}", told.step.action, told.step.reason))
+            .collect(),
+        (None, steps) => plural(u32::try_from(steps.len()).unwrap_or(u32::MAX), "step"),
+    }
+}
+
+fn took(entry: &Entry) -> String {
+    duration(Duration::from_millis(entry.doing.millis))
+}
+
+fn numbered(revision: u64) -> String {
+    match revision {
+        0 => String::new(),
+        number => number.to_string(),
+    }
+}
+
+fn ago(millis: u64) -> String {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .saturating_sub(Duration::from_millis(millis));
+    format!("{} ago", age(since.as_secs()))
+}
+
+fn print(rows: &comfy_table::Table) {
+    for line in rows.lines() {
+        outln!("{}", line.trim_end());
+    }
+}
