@@ -13,14 +13,14 @@ pub use crate::{
     plan::{Sign, StepId, StepSummary, Subject},
     reconcile::{
         controller::{
-            CommandStatus, ContainerStatus, Entry, Found, History, RevisionSummary, Rollback,
+            CommandStatus, ContainerStatus, Entry, Found, Held, History, RevisionSummary, Rollback,
             RunCommand, ServiceState, ServiceStatus, Status, Why, Wish,
         },
         engine::{BuildState, BuildStep, Builder, ImageBuild, LogOptions, Progress, StepPlace},
         event::{Event, Outcome, Problem},
         history::{Cause, Doing, EntryState, RevisionState, StepResult, Told},
     },
-    workspace::{Mount, Override, PortPublish, Readiness, SecretName, Workspace},
+    workspace::{Hold, Mount, Override, PortPublish, Readiness, SecretName, Workspace},
 };
 
 /// The path every endpoint but `POST /container` is under.
@@ -67,6 +67,9 @@ pub struct PlanReport {
     pub blocked: Vec<Problem>,
     /// Services that stay as they are.
     pub unchanged: Vec<String>,
+    /// The orders that say otherwise than the config, and are honoured.
+    #[serde(default)]
+    pub holds: Vec<Held>,
 }
 
 /// `DELETE /workspaces/KEY`: the query of `down`. Answers with [`Event`]s.
@@ -155,8 +158,24 @@ impl std::fmt::Debug for Credentials {
 pub struct About {
     /// The workspace of the caller's folder: its services' names come first.
     pub workspace: Option<String>,
+    /// The folder that the caller believes the workspace to be up from: of two
+    /// checkouts with one name, only one can be meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// The words of the order, for whoever asks later: `cosmos stop web`.
     pub by: String,
+    /// Who gives it: `anna@host`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// What for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// For `stop`: the hold is over after so many milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lasting: Option<u64>,
+    /// For `scale`: how many there are to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
 }
 
 /// What an order did, and to whom.

@@ -92,18 +92,17 @@ pub(super) enum Verb {
     /// Start a container of any image, or a service of this workspace
     Start(Start),
     /// Stop a container, or stop a service and hold it stopped
-    #[command(
-        after_help = "Examples:\n  cosmos stop web            a service of this workspace\n  cosmos stop nginx-k3f9     a container by name\n  cosmos stop 3f2a9c         a container by the beginning of its id"
-    )]
-    Stop(OrderArgs),
+    Stop(Stop),
     /// Stop a container or service and start it again
     #[command(
         after_help = "Examples:\n  cosmos restart web api     services of this workspace\n  cosmos restart nginx-k3f9  a container by name"
     )]
     Restart(OrderArgs),
+    /// Let there be more or fewer replicas of a service
+    Scale(Scale),
     /// Let a service follow the config again
     #[command(
-        after_help = "Examples:\n  cosmos release web         what `cosmos stop web` held, starts again"
+        after_help = "Examples:\n  cosmos release web         what `cosmos stop web` held starts again; what `cosmos scale web=3` said is forgotten"
     )]
     Release(OrderArgs),
     /// Show what was done to this workspace, when and why
@@ -363,9 +362,41 @@ pub(super) struct Start {
     /// Run as this user
     #[arg(short, long)]
     pub(super) user: Option<String>,
+    /// Of a service: what for, which `cosmos status` shows where it is held started
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
     /// An image and its command, or a service of this workspace
     #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "IMAGE COMMAND")]
     pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos stop web            a service of this workspace, until `cosmos start web`\n  cosmos stop web --for 2h   no longer than two hours\n  cosmos stop web --reason 'debugging the api'    shown by `cosmos status`\n  cosmos stop nginx-k3f9     a container by name\n  cosmos stop 3f2a9c         a container by the beginning of its id"
+)]
+pub(super) struct Stop {
+    /// Services, or containers by id, by the beginning of one, or by name
+    #[arg(required = true, value_name = "ID")]
+    pub(super) ids: Vec<String>,
+    /// Hold a service stopped for so long only: `90s`, `2h`, `1h30m`
+    #[arg(long = "for", value_name = "TIME")]
+    pub(super) lasting: Option<String>,
+    /// What for: `cosmos status` shows it
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos scale web=3\n  cosmos scale web=3 api=2 --reason 'load test'\n  cosmos release web         as many as the config says again"
+)]
+pub(super) struct Scale {
+    /// A service, and how many replicas of it there are to be
+    #[arg(required = true, value_name = "SERVICE=COUNT")]
+    pub(super) counts: Vec<String>,
+    /// What for: `cosmos status` shows it
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
 }
 
 #[derive(Debug, Args)]

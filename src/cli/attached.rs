@@ -12,7 +12,7 @@ use super::{
     args::Global,
     bootstrap,
     error::Failure,
-    orders,
+    orders::{self, Order},
     terminal::{self, End, StdinKind},
     ui::sayln,
 };
@@ -107,7 +107,7 @@ pub(super) async fn run(
             .wait(id, WaitFor::NextExit)
             .await
             .map_err(attach_failed)?;
-        orders::give(client, id, "start", None).await?;
+        orders::give(client, id, &Order::of("start"), None).await?;
         started();
         Ok::<_, Failure>((session, waiting))
     };

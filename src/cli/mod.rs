@@ -28,6 +28,7 @@ mod prune;
 mod pull;
 mod rollback;
 mod run;
+mod scale;
 mod serve;
 mod shorthand;
 mod start;
@@ -36,6 +37,7 @@ pub mod terminal;
 mod trust;
 mod ui;
 mod up;
+mod who;
 
 use std::process::ExitCode;
 
@@ -80,6 +82,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Start(args) => start::run(global, args).await,
         Verb::Stop(args) => orders::stop(global, args).await,
         Verb::Restart(args) => orders::restart(global, args).await,
+        Verb::Scale(args) => scale::run(global, args).await,
         Verb::Release(args) => orders::release(global, args).await,
         Verb::Build(args) => build::run(global, args).await,
         Verb::Init(args) => init::run(&global, &args),

@@ -10,7 +10,9 @@ use super::{
     attached::{self, Attached, attach_failed, is_interactive, with_values},
     bootstrap, context, credentials,
     error::Failure,
-    exec, orders, shorthand,
+    exec,
+    orders::{self, Order},
+    shorthand,
     ui::{Screen, follow, outln, sayln},
 };
 use crate::{
@@ -18,6 +20,7 @@ use crate::{
         client::Client,
         wire::{Event, StartAdhoc},
     },
+    config::Loaded,
     docker::attach::WaitFor,
     workspace::{ContainerId, ImageRef},
 };
@@ -40,12 +43,13 @@ pub(super) async fn run(global: Global, args: Start) -> Result<ExitCode, Failure
             .as_ref()
             .is_some_and(|loaded| loaded.workspace.services.contains_key(first.as_str()));
     if is_service {
-        return start_service(
-            &global,
-            first,
-            here.map(|loaded| loaded.workspace.identity.key()),
-        )
-        .await;
+        return start_service(&global, first, &args, here.as_ref()).await;
+    }
+    if args.reason.is_some() {
+        return Err(
+            Failure::usage(format!("`{first}` is no service of this workspace"))
+                .hinted("`--reason` says why a service is held: leave it away for an image"),
+        );
     }
 
     let client = bootstrap::client(&global).await?;
@@ -68,10 +72,15 @@ pub(super) async fn run(global: Global, args: Start) -> Result<ExitCode, Failure
 async fn start_service(
     global: &Global,
     service: &str,
-    workspace: Option<String>,
+    args: &Start,
+    here: Option<&Loaded>,
 ) -> Result<ExitCode, Failure> {
     let client = bootstrap::client(global).await?;
-    let ordered = orders::give(&client, service, "start", workspace.as_deref()).await?;
+    let order = Order {
+        reason: args.reason.as_deref(),
+        ..Order::of("start")
+    };
+    let ordered = orders::give(&client, service, &order, here).await?;
     if !global.quiet {
         outln!(
             "Service started: {service} ({})",
@@ -110,7 +119,7 @@ async fn keep_alive(
     };
     if args.rm {
         // Whether or not there was a shell: nobody wants what is left.
-        let stopped = orders::give(client, started.as_str(), "stop", None).await;
+        let stopped = orders::give(client, started.as_str(), &Order::of("stop"), None).await;
         if code.is_ok() {
             stopped?;
         }

@@ -9,7 +9,7 @@ use super::{
     args::{Global, Status as Args},
     bootstrap, context,
     error::Failure,
-    ui::{age, outln, printable, table},
+    ui::{age, outln, printable, shown_hold, table},
 };
 use crate::api::{
     client::{Client, encoded},
@@ -145,8 +145,27 @@ fn row(service: &ServiceStatus, client: &Client) -> [String; 8] {
             .as_deref()
             .map(|host| url(host, client))
             .unwrap_or_default(),
-        service.note.as_deref().map(printable).unwrap_or_default(),
+        printable(&note(service)),
     ]
+}
+
+/// What a person should know: the orders that hold it, and what else there is to say.
+fn note(service: &ServiceStatus) -> String {
+    let orders = [&service.hold, &service.scale].into_iter().flatten();
+    let mut notes: Vec<_> = orders
+        .map(|order| shown_hold(&service.name, order))
+        .collect();
+    // That it is held is said already, and better.
+    if service.state != ServiceState::Held || notes.is_empty() {
+        notes.extend(service.note.clone());
+    }
+    if let Some(why) = &service.kept_because {
+        notes.push(format!("kept as it was: {why}"));
+    }
+    if !service.drift.is_empty() {
+        notes.push(format!("drift: {}", service.drift.join(", ")));
+    }
+    notes.join("; ")
 }
 
 fn coloured(state: ServiceState) -> String {

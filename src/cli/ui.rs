@@ -1,10 +1,12 @@
 //! How things look: events folded into progress, plans as trees, tables.
 
 mod build;
+mod hold;
 mod plan;
 mod screen;
 mod table;
 
+pub(super) use hold::shown_hold;
 pub(super) use plan::show_plan;
 pub(super) use screen::{Screen, follow, follow_to_end};
 pub(super) use table::table;

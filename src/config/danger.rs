@@ -40,7 +40,7 @@ pub(super) fn placed(found: Vec<(String, String)>, document: &Document) -> Vec<D
         Some(Danger { key, what, origin })
     };
     let mut dangers: Vec<_> = found.into_iter().filter_map(place).collect();
-    let at = |danger: &Danger| danger.origin.as_ref().map(|it| (it.file.clone(), it.line));
+    let at = |danger: &Danger| danger.origin.clone();
     dangers.sort_by_key(at);
     dangers
 }

@@ -479,7 +479,7 @@ impl fmt::Display for Diagnostics {
 impl std::error::Error for Diagnostics {}
 
 /// The nearest of some words to one that is none of them, if any is near.
-pub(super) fn nearest<'a>(word: &str, among: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, among: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // What is longer is not typed by hand, and comparing takes the square of it.
     const LONGEST: usize = 64;
     if word.len() > LONGEST {

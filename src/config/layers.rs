@@ -503,7 +503,7 @@ fn put(values: &mut Dict, key: String, value: Value) {
 impl Layer {
     /// Where a value of it was written.
     pub(super) fn origin(&self, place: &Place) -> Origin {
-        Origin {
+        Origin::Written {
             file: self.source.name.clone(),
             line: self.source.position(place.key.start).0,
         }

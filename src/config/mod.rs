@@ -45,11 +45,12 @@ pub use context::{
     BuildDigest, ContextError, ContextFile, ContextKind, build_digest, context_files, open_file,
 };
 pub use danger::Danger;
-pub use diagnostics::{Diagnostic, Diagnostics, Location, Related, Severity, Source};
+pub use diagnostics::{Diagnostic, Diagnostics, Location, Related, Severity, Source, nearest};
 pub use dockerfile::Dockerfile;
 pub use explain::{Explanation, KeyState, Said, UnknownKey};
 pub use layers::LayerKind;
 pub use schema::{EngineName, schema};
+pub use units::duration;
 
 use decode::{Node, Segment, decode, join};
 use diagnostics::Problems;

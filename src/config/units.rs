@@ -9,7 +9,7 @@ pub(super) const DURATION: &str = "a duration like \"500ms\", \"2s\" or \"1m30s\
 pub(super) const SIZE: &str = "a size like \"512MiB\", \"1g\" or a number of bytes";
 
 /// Reads `500ms`, `2s`, `1m30s`, `1.5h`. A number needs its unit.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if rest.is_empty() {
         return None;

@@ -110,7 +110,7 @@ impl<'a> Planner<'a> {
             self.remove_all(
                 &surplus,
                 &subject,
-                &Reason::Surplus(service.replicas, origin),
+                &Reason::Replicas(service.replicas, origin),
             );
         }
         for (name, owned) in self.estate.commands() {

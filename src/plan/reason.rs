@@ -53,8 +53,10 @@ pub(super) enum Reason<'a> {
     Ordered(&'a str),
     /// Its profiles are off.
     Off,
-    /// There are fewer replicas now.
-    Surplus(u32, Option<&'a Origin>),
+    /// It should run only because somebody ordered it: by these words.
+    HeldStarted(&'a Origin),
+    /// There are more or fewer replicas now.
+    Replicas(u32, Option<&'a Origin>),
     /// It is not declared any more.
     NotDeclared,
     /// A command that never ran to its end.
@@ -107,7 +109,8 @@ impl fmt::Display for Reason<'_> {
             Self::BeforeRemoving(old) => write!(f, "before {old} goes"),
             Self::Ordered(because) => f.write_str(because),
             Self::Off => f.write_str("none of its profiles is active"),
-            Self::Surplus(replicas, origin) => write!(f, "replicas = {replicas}{}", At(*origin)),
+            Self::HeldStarted(order) => write!(f, "held started{}", At(Some(order))),
+            Self::Replicas(replicas, origin) => write!(f, "replicas = {replicas}{}", At(*origin)),
             Self::NotDeclared => f.write_str("not in cosmos.toml"),
             Self::NeverRan(origin) => write!(f, "not run yet{}", At(*origin)),
             Self::FailedBefore(code) => write!(f, "its last run exited with {code}"),
@@ -135,13 +138,14 @@ fn list(changes: &[FieldChange], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-/// ` (cosmos.toml:14)`, or nothing.
+/// `` (cosmos.toml:14)``, `` by `cosmos scale web=3` ``, or nothing.
 pub(super) struct At<'a>(pub(super) Option<&'a Origin>);
 
 impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(origin) => write!(f, " ({origin})"),
+            Some(written @ Origin::Written { .. }) => write!(f, " ({written})"),
+            Some(ordered @ Origin::Ordered { .. }) => write!(f, " by {ordered}"),
             None => Ok(()),
         }
     }

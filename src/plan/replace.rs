@@ -18,8 +18,8 @@ use super::{
 };
 use crate::workspace::{
     AfterCondition, Container, ContainerName, ContainerState, Fingerprint, Health, HealthProbe,
-    Image, Kind, Memory, MountSource, NetworkName, ObservedContainer, Owner, PullPolicy, Readiness,
-    RestartPolicy, RunState, Service, ServiceName, UpdateOrder, fingerprint,
+    Image, Kind, Memory, MountSource, NetworkName, ObservedContainer, Origin, Owner, PullPolicy,
+    Readiness, RestartPolicy, RunState, Service, ServiceName, UpdateOrder, fingerprint,
 };
 
 /// What one replica should be.
@@ -143,10 +143,13 @@ impl<'a> Planner<'a> {
             .iter()
             .filter(|one| one.owner.replica == wanted.replica);
         let (right, others) = self.sort_out(wanted, mine.copied());
+        let is_asked = self.memory.asked.started.contains(wanted.service_name);
         let rise = match right {
             None => Rise::Launch,
             Some(one) if one.container.is_running() => Rise::Up(one),
-            Some(one) if has_ended(one.container.state, wanted.service.restart) => Rise::Up(one),
+            Some(one) if !is_asked && has_ended(one.container.state, wanted.service.restart) => {
+                Rise::Up(one)
+            }
             Some(one) => Rise::Start(one),
         };
         let is_up = matches!(rise, Rise::Up(_));
@@ -381,7 +384,7 @@ impl<'a> Planner<'a> {
         let replaces = others
             .first()
             .and_then(|old| self.reason_to_replace(wanted, old));
-        let reason = match replaces {
+        let reason = match replaces.or_else(|| self.ordered(wanted)) {
             Some(reason) => reason,
             None if self.memory.applied.contains_key(&wanted.spec) => Reason::Missing(origin),
             None => Reason::New(origin),
@@ -482,6 +485,22 @@ impl<'a> Planner<'a> {
             go(self, action, &Reason::Down(one.container.state));
         }
         done
+    }
+
+    /// The order that a new container is there for, if it is for one.
+    fn ordered(&self, wanted: &Wanted<'a>) -> Option<Reason<'a>> {
+        let order = |key: &str| {
+            let origin = self.desired.origins.of(&format!("{}.{key}", wanted.path));
+            origin.filter(|origin| matches!(origin, Origin::Ordered { .. }))
+        };
+        if let Some(started) = order("run") {
+            return Some(Reason::HeldStarted(started));
+        }
+        // Only of one more: others of it are missing for reasons of their own.
+        let present = self.estate.of_service(wanted.service_name);
+        let most = present.iter().map(|one| one.owner.replica).max()?;
+        let scaled = order("replicas").filter(|_| wanted.replica > most)?;
+        Some(Reason::Replicas(wanted.service.replicas, Some(scaled)))
     }
 
     /// Held stopped: one container of each replica is kept, and does not run.

@@ -136,7 +136,7 @@ impl Workspace {
     }
 
     pub(crate) fn written_at(mut self, key: &str, line: u32) -> Self {
-        let origin = Origin {
+        let origin = Origin::Written {
             file: "cosmos.toml".to_owned(),
             line,
         };

@@ -1,6 +1,7 @@
 //! What the planner decides: two values in, one text out.
 
 mod networks;
+mod orders;
 
 use insta::assert_snapshot;
 

@@ -8,7 +8,11 @@
 
 mod apply;
 mod carry_out;
+#[cfg(test)]
+mod contract;
+mod drift;
 mod heal;
+mod holds;
 mod orders;
 mod past;
 mod status;
@@ -16,8 +20,9 @@ mod status;
 mod tests;
 mod waiting;
 
-pub use apply::Wish;
-pub use orders::{Meant, Obeyed, Order, RunCommand};
+pub use apply::{Preview, Wish};
+pub use holds::Held;
+pub use orders::{Meant, Obeyed, Order, RunCommand, Words};
 pub use past::{Entry, History, RevisionSummary, Rollback, Why};
 pub use status::{CommandStatus, ContainerStatus, Found, ServiceState, ServiceStatus, Status};
 
@@ -81,6 +86,8 @@ pub struct Controller {
     dying: Mutex<HashMap<ContainerId, tokio::time::Instant>>,
     /// About to be stopped: nobody is sent to them any more.
     leaving: Mutex<HashSet<ContainerName>>,
+    /// When holds end that end by themselves.
+    ends: Mutex<holds::Ends>,
     /// Who sends requests to containers, once it is there.
     traffic: OnceLock<Arc<dyn Traffic>>,
 }
@@ -142,6 +149,7 @@ impl Controller {
             retries: Mutex::default(),
             dying: Mutex::default(),
             leaving: Mutex::default(),
+            ends: Mutex::default(),
             traffic: OnceLock::new(),
         };
         controller.store.interrupt_entries()?;
@@ -266,8 +274,10 @@ impl Controller {
     /// Whether it was not so before.
     fn desire(&self, workspace: &Workspace) -> Result<bool, StoreError> {
         let key = workspace.identity.key();
+        let overrides = self.store.overrides(&key)?;
+        self.keep_ends(&key, &overrides);
         let kept = self.store.fallbacks(&key)?.apply(workspace);
-        let desired = Arc::new(self.store.overrides(&key)?.apply(&kept));
+        let desired = Arc::new(overrides.apply(&kept));
         let before = self.lock_desired().insert(key, Arc::clone(&desired));
         Ok(before.is_none_or(|before| before != desired))
     }

@@ -34,9 +34,22 @@ pub enum Cause {
     Order {
         /// In which words: `cosmos stop web`.
         by: String,
+        /// Who gave it: `anna@host`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        who: Option<String>,
+        /// What for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
         /// What it leaves behind: a hold that was recorded or released.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
+    },
+    /// The time of a hold is over: the service follows the config again.
+    HoldEnded {
+        /// The service.
+        service: ServiceName,
+        /// The words of the order that held it.
+        by: String,
     },
     /// Nobody ordered it: what was so is no more.
     Healing,
@@ -53,6 +66,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Up { by } | Self::Down { by } | Self::Order { by, .. } => write!(f, "`{by}`"),
+            Self::HoldEnded { by, .. } => write!(f, "the end of `{by}`"),
             Self::Healing => f.write_str("healing"),
             Self::RollBack { service, .. } => write!(f, "roll-back of {service}"),
         }
@@ -222,6 +236,7 @@ fn is_about(told: &Told, service: &ServiceName) -> bool {
 /// Whether the words of an order name the service.
 fn is_ordered(cause: &Cause, service: &ServiceName) -> bool {
     match cause {
+        Cause::HoldEnded { service: name, .. } => name == service,
         Cause::Order { by, .. } => by.split([' ', '=']).any(|word| word == service.as_str()),
         _ => false,
     }

@@ -250,6 +250,21 @@ impl Store {
         Ok(revisions)
     }
 
+    /// The number of the revision of a workspace that is up.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn newest_revision(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        Ok(self
+            .lock()
+            .query_row(
+                "SELECT revision FROM workspaces WHERE key = ?1",
+                [key],
+                |row| row.get(0),
+            )
+            .optional()?)
+    }
+
     /// Records what became of the newest revision of a workspace, and what its
     /// images were.
     ///

@@ -26,8 +26,8 @@ use tokio::{
 };
 
 use crate::workspace::{
-    Aspect, CommandName, Container, ContainerId, ContainerName, Fingerprint, Identity, Memory,
-    Override, Overrides, ServiceName, Workspace,
+    Asked, Aspect, CommandName, Container, ContainerId, ContainerName, Fingerprint, Identity,
+    Memory, Override, Overrides, ServiceName, Workspace,
 };
 
 pub use history::{EntryState, Revision, RevisionState, Stored};
@@ -369,6 +369,7 @@ impl Store {
             completed,
             host_ports,
             applied,
+            asked: Asked::default(),
         })
     }
 
@@ -556,7 +557,10 @@ mod tests {
         Override {
             hold,
             by: "cosmos stop web".to_owned(),
+            who: None,
             at: 1,
+            until: None,
+            why: None,
         }
     }
 

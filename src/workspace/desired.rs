@@ -155,6 +155,21 @@ pub struct Service {
     pub watch: Vec<WatchRule>,
 }
 
+impl Service {
+    /// More replicas than this are a typo.
+    pub const MOST_REPLICAS: u32 = 1000;
+
+    /// Why there cannot be so many of it at once, if there cannot.
+    pub fn cannot_be(&self, replicas: u32) -> Option<String> {
+        if replicas > Self::MOST_REPLICAS {
+            return Some(format!("at most {} are", Self::MOST_REPLICAS));
+        }
+        let mut ports = self.container.ports.iter();
+        let fixed = ports.find_map(|port| port.host).filter(|_| replicas > 1)?;
+        Some(format!("they cannot all have host port {fixed}"))
+    }
+}
+
 /// Whether a service runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
@@ -391,22 +406,34 @@ impl Default for Volume {
     }
 }
 
-/// Where a value was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// The file, relative to the project's folder where it is inside.
-    pub file: String,
-    /// From 1.
-    pub line: u32,
+/// Who says what a value is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Origin {
+    /// It is written.
+    Written {
+        /// The file, relative to the project's folder where it is inside.
+        file: String,
+        /// From 1.
+        line: u32,
+    },
+    /// It was ordered, over all that is written.
+    Ordered {
+        /// The words of the order: `cosmos scale web=3`.
+        by: String,
+    },
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
+        match self {
+            Self::Written { file, line } => write!(f, "{file}:{line}"),
+            Self::Ordered { by } => write!(f, "`{by}`"),
+        }
     }
 }
 
-/// Where each value was written, by key path: `services.web.image`.
+/// Who says what each value is, by key path: `services.web.image`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origins(pub BTreeMap<String, Origin>);
 

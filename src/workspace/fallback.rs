@@ -53,18 +53,10 @@ impl Fallbacks {
         desired
     }
 
-    /// What is kept of a service, if what failed is what it is declared as.
-    pub fn of(&self, name: &ServiceName, declared: &Service) -> Option<&Fallback> {
+    /// The fallback that this form of a service is, if it was put back.
+    pub fn of(&self, name: &ServiceName, form: &Service) -> Option<&Fallback> {
         let (_, fallback) = self.0.iter().find(|(service, _)| service == name)?;
-        (fallback.failed == Fingerprint::of_service(declared)).then_some(fallback)
-    }
-
-    /// Whether this form of a service is one that was put back.
-    pub fn is_kept(&self, name: &ServiceName, form: &Service) -> bool {
         let spec = Fingerprint::of_service(form);
-        let mut fallbacks = self.0.iter();
-        fallbacks.any(|(service, fallback)| {
-            service == name && Fingerprint::of_service(&fallback.kept) == spec
-        })
+        (Fingerprint::of_service(&fallback.kept) == spec).then_some(fallback)
     }
 }

@@ -36,7 +36,7 @@ pub use name::{
     NetworkName, RouteName, SecretName, ServiceName, VolumeName, WorkspaceName,
 };
 pub use observed::{
-    ContainerState, Kind, LiveSettings, Memory, Observed, ObservedContainer, ObservedNetwork,
-    Owner, Readiness,
+    Asked, ContainerState, Kind, LiveSettings, Memory, Observed, ObservedContainer,
+    ObservedNetwork, Owner, Readiness,
 };
 pub use overrides::{Aspect, Hold, Override, Overrides};

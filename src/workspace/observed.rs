@@ -12,7 +12,9 @@ use std::{
 use super::{
     container::{Container, PortPublish, Resources},
     fingerprint::Fingerprint,
-    name::{CommandName, ContainerId, ContainerName, ImageRef, NetworkName, VolumeName},
+    name::{
+        CommandName, ContainerId, ContainerName, ImageRef, NetworkName, ServiceName, VolumeName,
+    },
 };
 
 /// One look at the engine.
@@ -39,6 +41,18 @@ pub struct Memory {
     pub host_ports: BTreeMap<(ContainerName, u16), u16>,
     /// What each fingerprint stands for, so that a change can name its fields.
     pub applied: BTreeMap<Fingerprint, Container>,
+    /// What somebody asks for just now.
+    pub asked: Asked,
+}
+
+/// What a person asks for once, beside what is declared: of no store, and over
+/// when it is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Services to be started though they ended as their policy lets them.
+    pub started: BTreeSet<ServiceName>,
+    /// One-shots to be run again though nothing changed.
+    pub again: BTreeSet<CommandName>,
 }
 
 impl Observed {

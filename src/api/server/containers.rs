@@ -1,6 +1,6 @@
 //! Single containers: started, found, ordered about, listened to.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     api::wire::{About, Containers, Event, Found, LogOptions, Ordered, Problem, StartAdhoc},
-    reconcile::{adhoc, controller::Order},
+    reconcile::{
+        adhoc,
+        controller::{Order, Words},
+    },
     workspace::ImageRef,
 };
 
@@ -119,7 +122,16 @@ pub(super) async fn order(
 ) -> Result<Json<Ordered>, Refused> {
     let order = match order.as_str() {
         "start" => Order::Start,
-        "stop" => Order::Stop,
+        "stop" => match about.lasting {
+            Some(millis) => Order::StopFor(Duration::from_millis(millis)),
+            None => Order::Stop,
+        },
+        "scale" => Order::Scale(about.replicas.ok_or_else(|| {
+            Problem::new(
+                "invalid_request",
+                "`replicas` says how many there are to be",
+            )
+        })?),
         "restart" => Order::Restart,
         "release" => Order::Release,
         other => {
@@ -138,9 +150,18 @@ async fn obey(
     about: About,
 ) -> Result<Json<Ordered>, Refused> {
     to_its_end(async move {
+        let words = Words {
+            by: about.by,
+            who: about.who,
+            why: about.why,
+        };
+        let here = about.workspace.as_deref();
+        if let (Some(key), Some(folder)) = (here, &about.folder) {
+            management.controller.check_folder(key, folder)?;
+        }
         let obeyed = management
             .controller
-            .order(&reference, order, about.workspace.as_deref(), &about.by)
+            .order(&reference, order, here, &words)
             .await?;
         Ok(Json(Ordered {
             service: obeyed.service,

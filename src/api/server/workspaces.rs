@@ -19,6 +19,7 @@ use crate::{
         Down, Event, History, Newest, PlanReport, Problem, Rollback, RunCommand, Status, Why, Wish,
     },
     plan::Volumes,
+    reconcile::controller::Preview,
 };
 
 pub(super) async fn list(
@@ -40,13 +41,18 @@ pub(super) async fn plan(
     Sent(wish): Sent<Wish>,
 ) -> Result<Json<PlanReport>, Refused> {
     check_key(&key, &wish)?;
-    let (plan, unchanged) = management.controller.preview(&wish).await?;
+    let Preview {
+        plan,
+        unchanged,
+        holds,
+    } = management.controller.preview(&wish).await?;
     Ok(Json(PlanReport {
         schema: 1,
         digest: plan.digest(),
         steps: plan.summaries(),
         blocked: plan.blocked.iter().map(Problem::from).collect(),
         unchanged,
+        holds,
     }))
 }
 

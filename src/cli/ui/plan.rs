@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use indexmap::IndexMap;
 
-use super::{out, printable};
+use super::{hold, out, printable};
 use crate::api::wire::{PlanReport, Sign, StepSummary, Subject};
 
 /// Prints a plan on stdout.
@@ -19,7 +19,8 @@ fn rendered(report: &PlanReport) -> String {
     for (subject, steps) in by_subject(&report.steps) {
         let sign = overall(&steps);
         let style = style(sign);
-        let _ = writeln!(text, "{style}{} {subject}{style:#}", symbol(sign));
+        let held = held(report, &subject);
+        let _ = writeln!(text, "{style}{} {subject}{style:#}{held}", symbol(sign));
         for step in steps {
             let _ = writeln!(
                 text,
@@ -30,7 +31,7 @@ fn rendered(report: &PlanReport) -> String {
         }
     }
     for name in &report.unchanged {
-        let _ = writeln!(text, "= {name}");
+        let _ = writeln!(text, "= {name}{}", held(report, name));
     }
     for problem in &report.blocked {
         let _ = writeln!(text, "! {}", printable(&problem.message));
@@ -53,6 +54,18 @@ fn rendered(report: &PlanReport) -> String {
         );
     }
     text
+}
+
+/// `` held stopped by `cosmos stop web` 2 h ago``, if the service is held.
+fn held(report: &PlanReport, service: &str) -> String {
+    let orders = report.holds.iter().filter(|held| held.service == service);
+    let orders: Vec<_> = orders
+        .map(|held| printable(&hold::ordered(&held.order)))
+        .collect();
+    match orders.is_empty() {
+        true => String::new(),
+        false => format!("  {}", orders.join("; ")),
+    }
 }
 
 fn by_subject(steps: &[StepSummary]) -> IndexMap<String, Vec<&StepSummary>> {

@@ -17,9 +17,6 @@ use crate::{
     },
 };
 
-/// More replicas than this are a typo.
-const MOST_REPLICAS: u32 = 1000;
-
 impl Resolver<'_, '_> {
     pub(super) fn services(&mut self) -> IndexMap<ServiceName, Service> {
         let config = self.given.config;
@@ -73,7 +70,7 @@ impl Resolver<'_, '_> {
         let route = self.route(&format!("{path}.route"), table.route.as_ref());
         let watch = self.watch(&format!("{path}.watch"), &who, table, &container.image);
         let replicas = table.replicas.unwrap_or(1);
-        if replicas == 0 || replicas > MOST_REPLICAS {
+        if replicas == 0 || replicas > Service::MOST_REPLICAS {
             let problem = self.report.error(
                 &format!("{path}.replicas"),
                 format!("{who} cannot have {replicas} replicas"),
@@ -81,7 +78,7 @@ impl Resolver<'_, '_> {
             problem.help(if replicas == 0 {
                 "at least 1: to have it off, give it a profile, or `cosmos stop` it".to_owned()
             } else {
-                format!("at most {MOST_REPLICAS}")
+                format!("at most {}", Service::MOST_REPLICAS)
             });
         }
         Service {

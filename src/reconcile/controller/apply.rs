@@ -8,7 +8,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-use super::{Controller, Events, count, not_up, tell};
+use super::{Controller, Events, Held, count, not_up, tell};
 use crate::{
     plan::{Action, Plan, Volumes, plan, teardown},
     reconcile::{
@@ -16,7 +16,7 @@ use crate::{
         history::Cause,
     },
     store::StoreError,
-    workspace::{Image, ImageRef, Memory, Overrides, PullPolicy, RunState, SecretName, Workspace},
+    workspace::{Image, ImageRef, Memory, PullPolicy, RunState, SecretName, Workspace},
 };
 
 /// Twelve digits: as many as people know of ids, and far from a chance match.
@@ -85,6 +85,17 @@ impl std::fmt::Debug for Wish {
     }
 }
 
+/// What [`Controller::apply`] would do now.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    /// What it would do.
+    pub plan: Plan,
+    /// The services it would leave alone.
+    pub unchanged: Vec<String>,
+    /// The orders it would honour.
+    pub holds: Vec<Held>,
+}
+
 impl Controller {
     /// Makes a workspace so. Tells what happens, and ends with
     /// [`Event::Finished`], or with what must be done first: [`Event::BuildNeeded`],
@@ -141,13 +152,14 @@ impl Controller {
 
         // Intent, committed before the first effect, and only now: an order that
         // is refused releases nothing.
+        let before = self.newest(&key)?;
         let is_new = self.commit(&wish, &workspace, &wanted)?;
 
         let is_done = plan.steps.is_empty();
         let cause = Cause::Up {
             by: wish.by.clone(),
         };
-        if is_done && is_new {
+        if is_done && self.newest(&key)? != before {
             self.remember(&key, cause.clone());
         }
         let mut outcome = self.carry_out(&desired, plan, cause, events).await?;
@@ -185,11 +197,11 @@ impl Controller {
         Ok(())
     }
 
-    /// What [`Controller::apply`] would do now, and the services it would leave alone.
+    /// What [`Controller::apply`] would do now.
     ///
     /// # Errors
     /// If the engine cannot be looked at.
-    pub async fn preview(&self, wish: &Wish) -> Result<(Plan, Vec<String>), Problem> {
+    pub async fn preview(&self, wish: &Wish) -> Result<Preview, Problem> {
         let (workspace, wanted) = self.selected(wish)?;
         self.refuse_strangers(&workspace)?;
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
@@ -205,7 +217,17 @@ impl Controller {
             .filter(|(name, service)| service.run != RunState::Off && !touched.contains(*name))
             .map(|(name, _)| name.to_string())
             .collect();
-        Ok((plan, unchanged))
+        let holds = match wish.release {
+            true => Vec::new(),
+            false => self
+                .holds_on(&desired)
+                .map_err(|error| Problem::from(&error))?,
+        };
+        Ok(Preview {
+            plan,
+            unchanged,
+            holds,
+        })
     }
 
     /// Takes a workspace down: its containers, its own network, and its volumes
@@ -385,16 +407,18 @@ impl Controller {
         wanted: &[String],
     ) -> Result<(Workspace, Memory), StoreError> {
         let key = workspace.identity.key();
-        let overrides = match wish.release {
-            true => Overrides::default(),
-            false => self.store.overrides(&key)?,
-        };
+        let overrides = self.store.overrides(&key)?;
+        let mut memory = self.store.memory(&key)?;
         let mut fallbacks = self.store.fallbacks(&key)?;
         fallbacks
             .0
             .retain(|(service, _)| !wanted.iter().any(|name| name == service.as_str()));
-        let desired = overrides.apply(&fallbacks.apply(workspace));
-        Ok((desired, self.store.memory(&key)?))
+        let kept = fallbacks.apply(workspace);
+        if wish.release {
+            memory.asked.started = overrides.stopped();
+            return Ok((kept, memory));
+        }
+        Ok((overrides.apply(&kept), memory))
     }
 
     /// Writes down what is wanted, and wants it. Whether it was not so before.

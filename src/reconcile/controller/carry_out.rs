@@ -155,7 +155,7 @@ impl Controller {
             };
             // A form that was put back and does not come up either is left to healing:
             // going to and fro helps nobody.
-            let is_put_back = in_force.is_kept(&name, service);
+            let is_put_back = in_force.of(&name, service).is_some();
             if !is_put_back
                 && let Some(kept) = self.kept_form(desired, &name, service, &look.observed)?
             {
@@ -452,6 +452,9 @@ mod tests {
         let calls = bench.engine.calls().len();
         bench.controller.heal_all().await.unwrap();
         assert_eq!(bench.calls_since(calls), Vec::<String>::new());
+        let status = bench.controller.status("shop").await.unwrap();
+        let why = status.services[0].kept_because.as_deref();
+        assert_eq!(why, Some("`shop-web-1` ended with exit code 1"));
         bench.order("web", Order::Stop).await.unwrap();
         bench.order("web", Order::Start).await.unwrap();
         assert_eq!(bench.container("shop-web-1").image.as_str(), "node:20");

@@ -86,8 +86,9 @@ impl Controller {
             probes.mark_unchanged();
             let healed = self.heal_all().await;
             failures = if healed.is_err() { failures + 1 } else { 0 };
+            let resync = Instant::now() + RESYNC;
             let pause = match healed {
-                Ok(next_try) => next_try.unwrap_or_else(|| Instant::now() + RESYNC),
+                Ok(next_try) => next_try.map_or(resync, |at| at.min(resync)),
                 Err(problem) => {
                     tracing::warn!(
                         code = problem.code,
@@ -158,8 +159,8 @@ impl Controller {
 
     /// Heals every workspace that nobody is working on; when to look again.
     pub(super) async fn heal_all(&self) -> Result<Option<Instant>, Problem> {
+        let mut next_try = self.end_holds().await?;
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
-        let mut next_try = None;
         for workspace in &look.workspaces {
             next_try = earlier(next_try, self.heal(workspace).await?);
         }

@@ -1,8 +1,10 @@
-//! Imperative orders: stop, start, restart, release, remove.
+//! Imperative orders: stop, start, restart, scale, release, remove.
 //!
 //! An order about a declared service is recorded as an override before anything
 //! is done, and honoured by every later reconcile. An order about any other
-//! container of ours is just carried out.
+//! container of ours is just carried out. `docs/overrides.md` is the contract.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -18,7 +20,7 @@ use crate::{
     },
     store::now_millis,
     workspace::{
-        Aspect, CommandKind, ContainerId, ContainerName, Fingerprint, Hold, Hooks, Kind,
+        Asked, Aspect, CommandKind, ContainerId, ContainerName, Fingerprint, Hold, Hooks, Kind,
         ObservedContainer, Override, Owner, RunState, ServiceName, Workspace,
     },
 };
@@ -30,12 +32,27 @@ pub enum Order {
     Start,
     /// Stop it, and hold it stopped if it is a service.
     Stop,
+    /// The same for a service, until this is over.
+    StopFor(Duration),
     /// Stop it and start it again.
     Restart,
-    /// Forget the hold on a service.
+    /// Let there be so many of a service.
+    Scale(u32),
+    /// Forget every hold on a service.
     Release,
     /// Remove an ad-hoc container.
     Remove,
+}
+
+/// What is to be remembered of an order, for whoever asks later.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// The order itself: `cosmos stop web`.
+    pub by: String,
+    /// Who gave it: `anna@host`.
+    pub who: Option<String>,
+    /// What for.
+    pub why: Option<String>,
 }
 
 /// What an order did.
@@ -170,10 +187,10 @@ impl Controller {
         reference: &str,
         order: Order,
         workspace: Option<&str>,
-        by: &str,
+        words: &Words,
     ) -> Result<Obeyed, Problem> {
         match self.meant(reference, workspace).await? {
-            Meant::Service { key, name } => self.order_service(&key, &name, order, by).await,
+            Meant::Service { key, name } => self.order_service(&key, &name, order, words).await,
             Meant::Container(container) => self.order_container(&container, order).await,
         }
     }
@@ -203,12 +220,9 @@ impl Controller {
                 hooks,
             },
             Order::Remove => Action::Remove { container: name },
-            Order::Release => {
-                return Err(Problem::new(
-                    "invalid_request",
-                    format!("`{}` is no service: nothing holds it", container.name),
-                ));
-            }
+            Order::Release => return Err(no_service(&container.name, "nothing holds it")),
+            Order::StopFor(_) => return Err(no_service(&container.name, "it cannot be held")),
+            Order::Scale(_) => return Err(no_service(&container.name, "there is one of it")),
         };
         self.engine
             .perform(&action, &|_| ())
@@ -231,7 +245,7 @@ impl Controller {
         key: &str,
         service: &ServiceName,
         order: Order,
-        by: &str,
+        words: &Words,
     ) -> Result<Obeyed, Problem> {
         let turn = self.turn(key);
         let _turn = turn.take(&self.world).await;
@@ -241,25 +255,25 @@ impl Controller {
             .map_err(|error| Problem::from(&error))?
             .ok_or_else(|| not_up(key))?
             .workspace;
-        let note = self.record(key, service, order, by, &declared)?;
+        let note = self.record(key, service, order, words, &declared)?;
         self.desire(&declared)
             .map_err(|error| Problem::from(&error))?;
         let desired = self.desired_of(key).ok_or_else(|| not_up(key))?;
-        let replicas = desired
-            .services
-            .get(service)
-            .map_or(0, |service| service.replicas);
-        let containers: Vec<ContainerName> = (1..=replicas)
-            .map(|replica| desired.identity.container(service, replica))
-            .collect();
+        let containers = containers(&desired, service);
         self.forget_crashes(&containers);
         self.forget_failures(key);
+        let mut asked = Asked::default();
+        if matches!(order, Order::Start | Order::Release) {
+            asked.started.insert(service.clone());
+        }
         let restarted = (order == Order::Restart).then_some(service);
         let cause = Cause::Order {
-            by: by.to_owned(),
+            by: words.by.clone(),
+            who: words.who.clone(),
+            why: words.why.clone(),
             note: note.clone(),
         };
-        self.obey(&desired, restarted, cause).await?;
+        self.obey(&desired, restarted, asked, cause).await?;
         Ok(Obeyed {
             service: Some(service.to_string()),
             containers: containers.iter().map(ToString::to_string).collect(),
@@ -273,28 +287,59 @@ impl Controller {
         key: &str,
         service: &ServiceName,
         order: Order,
-        by: &str,
+        words: &Words,
         declared: &Workspace,
     ) -> Result<Option<String>, Problem> {
-        let held = |hold| {
+        let held_for = |hold, lasting: Option<Duration>| {
+            let at = now_millis();
             let order = Override {
                 hold,
-                by: by.to_owned(),
-                at: now_millis(),
+                by: words.by.clone(),
+                who: words.who.clone(),
+                at,
+                until: lasting.map(|lasting| {
+                    at.saturating_add(u64::try_from(lasting.as_millis()).unwrap_or(u64::MAX))
+                }),
+                why: words.why.clone(),
             };
             self.store
                 .set_override(key, service, &order)
                 .map_err(|error| Problem::from(&error))
         };
-        let is_off = declared
-            .services
-            .get(service)
-            .is_some_and(|service| service.run == RunState::Off);
+        let held = |hold| held_for(hold, None);
+        let Some(declared) = declared.services.get(service) else {
+            return Err(not_declared(service));
+        };
+        let is_off = declared.run == RunState::Off;
         match order {
             Order::Stop => {
                 held(Hold::Stopped)?;
                 Ok(Some(format!(
                     "service `{service}` is held stopped until `cosmos start {service}`"
+                )))
+            }
+            Order::StopFor(lasting) => {
+                held_for(Hold::Stopped, Some(lasting))?;
+                Ok(Some(format!(
+                    "service `{service}` is held stopped for {}, or until `cosmos start {service}`",
+                    Span(lasting)
+                )))
+            }
+            Order::Scale(0) => Err(Problem::new(
+                "invalid_request",
+                format!("service `{service}` cannot have 0 replicas"),
+            )
+            .hinted(format!("to have it off: `cosmos stop {service}`"))),
+            Order::Scale(count) => {
+                if let Some(why) = declared.cannot_be(count) {
+                    return Err(Problem::new(
+                        "invalid_request",
+                        format!("service `{service}` cannot have {count} replicas: {why}"),
+                    ));
+                }
+                held(Hold::Replicas(count))?;
+                Ok(Some(format!(
+                    "service `{service}` is scaled to {count} until `cosmos release {service}`"
                 )))
             }
             // A restart starts what is stopped, too, as it does with containers.
@@ -334,28 +379,29 @@ impl Controller {
     /// Plans and executes for a workspace whose turn the caller has, a restart
     /// first if one was ordered. The first failure is the answer; the others are
     /// healed or told by `status`.
-    async fn obey(
+    pub(super) async fn obey(
         &self,
         desired: &Workspace,
         restarted: Option<&ServiceName>,
+        asked: Asked,
         cause: Cause,
     ) -> Result<(), Problem> {
         let key = desired.identity.key();
         let (sender, mut events) = mpsc::unbounded_channel();
         let mut has_done = false;
-        if let (Some(service), Cause::Order { by, .. }) = (restarted, &cause) {
+        if let Some(service) = restarted {
             let look = self.look().await.map_err(|error| Problem::from(&error))?;
-            let because = format!("ordered by `{by}`");
-            let plan = restart(desired, service, &look.observed, &because);
+            let plan = restart(desired, service, &look.observed, &format!("by {cause}"));
             has_done |= !plan.steps.is_empty();
             self.carry_out(desired, plan, cause.clone(), &sender)
                 .await?;
         }
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
-        let memory = self
+        let mut memory = self
             .store
             .memory(&key)
             .map_err(|error| Problem::from(&error))?;
+        memory.asked = asked;
         let plan = plan(desired, &look.observed, &memory);
         has_done |= !plan.steps.is_empty();
         if !has_done {
@@ -435,6 +481,50 @@ impl Controller {
                 "the engine created a container without an id",
             )),
             Err(error) => Err(Problem::of_action(&create, &error)),
+        }
+    }
+}
+
+/// The containers that a service should have, by name.
+pub(super) fn containers(desired: &Workspace, service: &ServiceName) -> Vec<ContainerName> {
+    let replicas = desired
+        .services
+        .get(service)
+        .map_or(0, |service| service.replicas);
+    (1..=replicas)
+        .map(|replica| desired.identity.container(service, replica))
+        .collect()
+}
+
+fn no_service(container: &ContainerName, so: &str) -> Problem {
+    Problem::new(
+        "invalid_request",
+        format!("`{container}` is no service: {so}"),
+    )
+}
+
+fn not_declared(service: &ServiceName) -> Problem {
+    Problem::new("not_found", format!("there is no service `{service}`"))
+}
+
+/// `2 h`, `90 min`: in the largest unit that it is a number of.
+struct Span(Duration);
+
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let millis = self.0.as_millis();
+        let units = [
+            (86_400_000, "d"),
+            (3_600_000, "h"),
+            (60_000, "min"),
+            (1_000, "s"),
+        ];
+        let whole = units
+            .into_iter()
+            .find(|(unit, _)| millis >= *unit && millis.is_multiple_of(*unit));
+        match whole {
+            Some((unit, word)) => write!(f, "{} {word}", millis / unit),
+            None => write!(f, "{millis} ms"),
         }
     }
 }

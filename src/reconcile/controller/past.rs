@@ -195,6 +195,13 @@ impl Controller {
         self.apply_now(wish, events).await
     }
 
+    /// The number of the newest revision of a workspace that is up.
+    pub(super) fn newest(&self, key: &str) -> Result<Option<u64>, Problem> {
+        self.store
+            .newest_revision(key)
+            .map_err(|error| Problem::from(&error))
+    }
+
     fn revisions(&self, key: &str) -> Result<Vec<Revision>, Problem> {
         self.store
             .revisions(key)
@@ -490,7 +497,7 @@ mod tests {
         assert_eq!(
             told(&bench)[1..],
             [
-                "`cosmos restart web`: restart shop-web-1: ordered by `cosmos restart web`",
+                "`cosmos restart web`: restart shop-web-1: by `cosmos restart web`",
                 "`cosmos stop web`: stop shop-web-1: held stopped by `cosmos stop web`",
                 "`cosmos start web`: start shop-web-1: exited with 143",
                 "healing: update shop-web-1: pids changed: 99 → none",

@@ -8,8 +8,8 @@ use super::{Controller, Look, Meant, heal::crash_note, not_up};
 use crate::{
     reconcile::event::Problem,
     workspace::{
-        ContainerState, Kind, ObservedContainer, Readiness, RunState, Service, ServiceName,
-        Workspace,
+        Aspect, ContainerState, Hold, Kind, ObservedContainer, Override, Overrides, Readiness,
+        RunState, Service, ServiceName, Workspace,
     },
 };
 
@@ -43,6 +43,18 @@ pub struct ServiceStatus {
     pub host: Option<String>,
     /// Anything a person should know: a hold, a crash loop.
     pub note: Option<String>,
+    /// Where its containers are not as declared, before that is healed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<String>,
+    /// It is kept as it was, because its newest form did not come up: why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_because: Option<String>,
+    /// The order that holds it stopped or started, if one does.
+    #[serde(default)]
+    pub hold: Option<Override>,
+    /// The order that says how many replicas there are, if one does.
+    #[serde(default)]
+    pub scale: Option<Override>,
 }
 
 /// One word for how a service is.
@@ -196,24 +208,26 @@ impl Controller {
                 .map(|(container, _)| container)
                 .collect::<Vec<_>>()
         };
+        // A status without what the store knows is better than none.
+        let overrides = self.store.overrides(&key).unwrap_or_default();
+        let fallbacks = self.store.fallbacks(&key).unwrap_or_default();
+        let memory = self.store.memory(&key).unwrap_or_default();
+        let mut drift = self.drift(look, workspace, &memory);
         let services = workspace
             .services
             .iter()
             .map(|(name, service)| {
-                self.service_status(
-                    workspace,
-                    name,
-                    service,
-                    &of_kind(Kind::Service, name.as_str()),
-                )
+                let containers = of_kind(Kind::Service, name.as_str());
+                let status = self.service_status(workspace, name, service, &containers, &overrides);
+                ServiceStatus {
+                    drift: drift.remove(name).unwrap_or_default(),
+                    kept_because: fallbacks.of(name, service).map(|it| it.because.clone()),
+                    ..status
+                }
             })
             .collect();
         // A run that the store remembers is done, whatever became of its container.
-        let completed = self
-            .store
-            .memory(&key)
-            .map(|memory| memory.completed)
-            .unwrap_or_default();
+        let completed = memory.completed;
         let commands = workspace
             .commands
             .iter()
@@ -248,6 +262,7 @@ impl Controller {
         name: &ServiceName,
         service: &Service,
         containers: &[&ObservedContainer],
+        overrides: &Overrides,
     ) -> ServiceStatus {
         let running = containers
             .iter()
@@ -272,8 +287,13 @@ impl Controller {
         let crash = containers
             .iter()
             .find_map(|container| self.crash_of(&container.name).and_then(crash_note));
-        let note = match &service.run {
-            RunState::Stopped { because } => Some(because.clone()),
+        let ordered = |aspect| overrides.about(name.as_str(), aspect).cloned();
+        let scale = ordered(Aspect::Replicas);
+        let note = match (&service.run, scale.as_ref().map(|order| order.hold)) {
+            (RunState::Stopped { because }, _) => Some(because.clone()),
+            (_, Some(Hold::Replicas(count))) if count != service.replicas => Some(format!(
+                "{count} replicas were ordered, and cannot be as it is declared now"
+            )),
             _ => crash,
         };
         let has_route = service.route.is_some()
@@ -290,6 +310,10 @@ impl Controller {
                 .collect(),
             host: has_route.then(|| workspace.identity.host(name.as_str())),
             note,
+            drift: Vec::new(),
+            kept_because: None,
+            hold: ordered(Aspect::Run),
+            scale,
         }
     }
 

@@ -70,9 +70,25 @@ impl Bench {
 
     pub(super) async fn order(&self, service: &str, order: Order) -> Result<Obeyed, Problem> {
         let by = format!("cosmos {order:?} {service}").to_lowercase();
+        let words = Words {
+            by,
+            ..Words::default()
+        };
         self.controller
-            .order(service, order, Some("shop"), &by)
+            .order(service, order, Some("shop"), &words)
             .await
+    }
+
+    /// The same engine and state, with a controller that has just begun.
+    pub(super) fn restarted(self) -> Self {
+        let Self { engine, store, .. } = self;
+        let controller =
+            Controller::new(engine.clone(), engine.clone(), Arc::clone(&store)).unwrap();
+        Self {
+            engine,
+            store,
+            controller: Arc::new(controller),
+        }
     }
 
     /// The calls since the last time, as a plan prints them.
@@ -213,7 +229,10 @@ async fn a_stop_and_a_start_keep_the_number_of_replicas() {
     let scaled = Override {
         hold: Hold::Replicas(2),
         by: "cosmos scale web=2".to_owned(),
+        who: None,
         at: 0,
+        until: None,
+        why: None,
     };
     bench.store.set_override("shop", &web(), &scaled).unwrap();
     bench.order("web", Order::Stop).await.unwrap();

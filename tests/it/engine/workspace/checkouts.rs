@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Another folder with the same name and the same file.
-fn second_checkout(place: &Place) -> std::path::PathBuf {
+pub(super) fn second_checkout(place: &Place) -> std::path::PathBuf {
     let folder = place
         .elsewhere()
         .canonicalize()

@@ -12,6 +12,7 @@ mod compose;
 mod faults;
 mod heal;
 mod noop;
+mod overrides;
 mod pull;
 mod shop;
 pub(in crate::engine) mod support;
