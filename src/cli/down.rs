@@ -65,7 +65,7 @@ pub(super) async fn take_down(
             if is_up(client, key).await? {
                 return Err(
                     Failure::new("the proxy went away before everything was removed")
-                        .hinted("run `cosmos down` again"),
+                        .hinted("it goes on by itself; `cosmos down` again follows it"),
                 );
             }
             began.elapsed()

@@ -157,7 +157,7 @@ impl FakeEngine {
 
 impl Engine for FakeEngine {
     fn observe(&self) -> BoxFuture<'_, Result<Observed, EngineError>> {
-        ready(Ok(self.observed())).boxed()
+        ready(self.world().look()).boxed()
     }
 
     fn perform<'a>(
@@ -252,13 +252,16 @@ impl Waiter for FakeEngine {
 }
 
 impl World {
+    fn look(&self) -> Result<Observed, EngineError> {
+        match self.is_crashed {
+            true => Err(died()),
+            false => Ok(self.observed.clone()),
+        }
+    }
+
     fn call(&mut self, action: &Action) -> Result<Done, EngineError> {
         let number = self.calls.len();
         self.calls.push(action.to_string());
-        let died = || EngineError::Unreachable {
-            endpoint: "fake".to_owned(),
-            cause: "cosmos died".to_owned(),
-        };
         if self.is_crashed {
             return Err(died());
         }
@@ -521,6 +524,14 @@ impl World {
                 matches!(container.state, ContainerState::Exited { code: 0, .. })
             }
         }
+    }
+}
+
+/// What nobody is told any more: whoever asked is dead.
+fn died() -> EngineError {
+    EngineError::Unreachable {
+        endpoint: "fake".to_owned(),
+        cause: "cosmos died".to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@
 //! by itself: other tasks go on meanwhile.
 
 mod history;
+mod leaving;
 mod schema;
 mod secrets;
 
@@ -18,7 +19,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
@@ -31,6 +32,7 @@ use crate::workspace::{
 };
 
 pub use history::{EntryState, Revision, RevisionState, Stored};
+pub use leaving::Leaving;
 pub use secrets::Secrets;
 
 /// The store of one installation.
@@ -127,36 +129,47 @@ impl Store {
 
     // -- workspaces
 
-    /// Records an order as the newest revision; returns its number.
+    /// Records an order as the newest revision; returns its number. Whoever was to
+    /// go stays.
     ///
     /// The same order again is the same revision.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn declare(&self, workspace: &Workspace) -> Result<u64, StoreError> {
+        self.declare_and(workspace, false)
+    }
+
+    /// The same, and every order about the workspace is forgotten with it: both, or
+    /// neither.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn declare_and_release(&self, workspace: &Workspace) -> Result<u64, StoreError> {
+        self.declare_and(workspace, true)
+    }
+
+    fn declare_and(&self, workspace: &Workspace, releases: bool) -> Result<u64, StoreError> {
         let key = workspace.identity.key();
-        if let Some(declared) = self.declared(&key)?
-            && declared.workspace == *workspace
+        let same = self
+            .declared(&key)?
+            .filter(|declared| declared.workspace == *workspace);
+        if let Some(declared) = &same
+            && !releases
+            && self.leaving(&key)?.is_none()
         {
             return Ok(declared.revision);
         }
         self.write(|connection| {
             let transaction = connection.transaction()?;
-            let revision: u64 = transaction.query_row(
-                "SELECT COALESCE(MAX(revision), 0) + 1 FROM revisions WHERE workspace = ?1",
-                [&key],
-                |row| row.get(0),
-            )?;
-            let form = to_json(workspace);
-            transaction.execute(
-                "INSERT INTO revisions (workspace, revision, at, form) VALUES (?1, ?2, ?3, ?4)",
-                params![key, revision, now_millis(), form],
-            )?;
-            transaction.execute(
-                "INSERT INTO workspaces (key, folder, revision, form) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (key) DO UPDATE SET folder = ?2, revision = ?3, form = ?4",
-                params![key, workspace.identity.folder, revision, form],
-            )?;
+            let revision = match same {
+                Some(declared) => declared.revision,
+                None => new_revision(&transaction, &key, workspace)?,
+            };
+            transaction.execute("DELETE FROM leaving WHERE workspace = ?1", [&key])?;
+            if releases {
+                transaction.execute("DELETE FROM overrides WHERE workspace = ?1", [&key])?;
+            }
             transaction.commit()?;
             Ok(revision)
         })
@@ -222,6 +235,7 @@ impl Store {
                 "runs WHERE workspace",
                 "applied WHERE workspace",
                 "fallbacks WHERE workspace",
+                "leaving WHERE workspace",
             ] {
                 transaction.execute(&format!("DELETE FROM {table} = ?1"), [&key])?;
             }
@@ -288,17 +302,6 @@ impl Store {
                 params![key, service.as_str()],
             )?;
             Ok(released > 0)
-        })
-    }
-
-    /// Forgets every order about a workspace.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn release_all(&self, key: &str) -> Result<(), StoreError> {
-        self.write(|connection| {
-            connection.execute("DELETE FROM overrides WHERE workspace = ?1", [key])?;
-            Ok(())
         })
     }
 
@@ -513,6 +516,30 @@ impl Store {
             }),
         }
     }
+}
+
+/// Writes an order as the newest revision of a workspace; returns its number.
+fn new_revision(
+    transaction: &Transaction<'_>,
+    key: &str,
+    workspace: &Workspace,
+) -> Result<u64, StoreError> {
+    let revision: u64 = transaction.query_row(
+        "SELECT COALESCE(MAX(revision), 0) + 1 FROM revisions WHERE workspace = ?1",
+        [key],
+        |row| row.get(0),
+    )?;
+    let form = to_json(workspace);
+    transaction.execute(
+        "INSERT INTO revisions (workspace, revision, at, form) VALUES (?1, ?2, ?3, ?4)",
+        params![key, revision, now_millis(), form],
+    )?;
+    transaction.execute(
+        "INSERT INTO workspaces (key, folder, revision, form) VALUES (?1, ?2, ?3, ?4)
+     ON CONFLICT (key) DO UPDATE SET folder = ?2, revision = ?3, form = ?4",
+        params![key, workspace.identity.folder, revision, form],
+    )?;
+    Ok(revision)
 }
 
 /// Does what may wait for the disk without keeping a runtime's other tasks waiting.

@@ -81,6 +81,12 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (workspace, service)
     ) STRICT;
 ",
+    "
+    CREATE TABLE leaving (
+        workspace    TEXT PRIMARY KEY,
+        with_volumes INTEGER NOT NULL
+    ) STRICT;
+",
 ];
 
 /// Sets the durability, then brings the tables up to date.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Controller, Events, Held, count, not_up, tell};
 use crate::{
-    plan::{Action, Plan, Volumes, plan, teardown},
+    plan::{Action, Plan, Volumes, plan},
     reconcile::{
         event::{Event, Problem},
         history::Cause,
@@ -253,31 +253,20 @@ impl Controller {
             return Err(other_folder(key, &workspace.identity.folder, folder));
         }
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
-        let memory = self
-            .store
-            .memory(key)
+        // Intent before the first effect: whatever happens from here on, healing
+        // finishes it and does not bring back what goes.
+        self.intend_to_leave(key, volumes)?;
+        self.forget_failures(key);
+        let plan = self
+            .plan_to_leave(&workspace, &look.observed, volumes)
             .map_err(|error| Problem::from(&error))?;
-        let plan = teardown(
-            &workspace.identity,
-            Some(&workspace),
-            &look.observed,
-            &memory,
-            volumes,
-        );
-        // Not desired any more from here on, or healing would bring back what goes.
-        self.lock_desired().remove(key);
+        let stays = count(&plan.blocked);
         let cause = Cause::Down { by: by.to_owned() };
-        let carried_out = self.carry_out(&workspace, plan, cause, events).await;
-        if !matches!(&carried_out, Ok(outcome) if outcome.failed == 0) {
-            // The store has it still, and so must we: it is not down.
-            self.lock_desired().insert(key.to_owned(), workspace);
-        } else {
-            self.store
-                .take_down(&workspace.identity)
-                .and_then(|()| self.store.secrets().replace(key, &BTreeMap::new()))
+        let mut outcome = self.carry_out(&workspace, plan, cause, events).await?;
+        if outcome.failed == stays && outcome.skipped == 0 {
+            self.gone(&workspace)
                 .map_err(|error| Problem::from(&error))?;
         }
-        let mut outcome = carried_out?;
         outcome.millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tell(events, Event::Finished { outcome });
         Ok(())
@@ -432,10 +421,10 @@ impl Controller {
         let secrets = decoded(&wish.secrets)?;
         let write = || {
             self.store.secrets().replace(&key, &secrets)?;
-            if wish.release {
-                self.store.release_all(&key)?;
-            }
-            self.store.declare(workspace)?;
+            match wish.release {
+                true => self.store.declare_and_release(workspace)?,
+                false => self.store.declare(workspace)?,
+            };
             let fallbacks = self.store.fallbacks(&key)?.0;
             let tried = fallbacks.iter().map(|(service, _)| service);
             let mut tried = tried.filter(|name| wanted.iter().any(|it| it == name.as_str()));

@@ -477,7 +477,7 @@ mod tests {
         let (bench, desired) = up(UpdateOrder::Auto).await;
         bench.apply(&broken(&bench, &desired)).await;
         let calls = bench.engine.calls().len();
-        let again = bench.again();
+        let again = bench.restarted();
         again.controller.heal_all().await.unwrap();
         assert_eq!(again.calls_since(calls), Vec::<String>::new());
     }

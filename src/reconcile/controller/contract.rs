@@ -126,10 +126,10 @@ impl Case {
                 bench.wish(wish).await.unwrap();
             }
             "cosmos down" => {
-                bench.down().await.unwrap();
+                bench.down(crate::plan::Volumes::Keep).await.unwrap();
             }
             "cosmos down, cosmos up" => {
-                bench.down().await.unwrap();
+                bench.down(crate::plan::Volumes::Keep).await.unwrap();
                 bench.apply(&self.config).await;
             }
             "docker kill" => self.meddle(ContainerState::Exited {

@@ -180,16 +180,23 @@ impl Controller {
         let Some(desired) = self.desired_of(&key) else {
             return Ok(None);
         };
-        let memory = self
-            .store
-            .memory(&key)
-            .map_err(|error| Problem::from(&error))?;
-
-        let mut plan = plan(&desired, &look.observed, &memory);
-        let waiting = self.leave_out_failing(&key, &mut plan);
-        let next_try = earlier(waiting, self.postpone(&desired, &look.observed, &mut plan));
-        if plan.writes() == 0 {
-            return Ok(next_try);
+        let leaving = self.leaving(&key)?;
+        let planned = match leaving {
+            Some(volumes) => self.plan_to_leave(&desired, &look.observed, volumes),
+            None => self
+                .store
+                .memory(&key)
+                .map(|memory| plan(&desired, &look.observed, &memory)),
+        };
+        let mut plan = planned.map_err(|error| Problem::from(&error))?;
+        let stays = count(&plan.blocked);
+        let mut next_try = self.leave_out_failing(&key, &mut plan);
+        let is_whole = next_try.is_none();
+        if leaving.is_none() {
+            next_try = earlier(next_try, self.postpone(&desired, &look.observed, &mut plan));
+            if plan.writes() == 0 {
+                return Ok(next_try);
+            }
         }
         for step in plan.summaries() {
             tracing::info!(
@@ -207,9 +214,13 @@ impl Controller {
         let (sender, mut events) = mpsc::unbounded_channel();
         // A wait for a service that is never ready must not keep a person waiting.
         let gives_way = turn.wanted.notified();
-        self.carry_out_until(&desired, plan, Cause::Healing, &sender, gives_way)
+        let outcome = self
+            .carry_out_until(&desired, plan, Cause::Healing, &sender, gives_way)
             .await?;
         drop(sender);
+        if leaving.is_some() && is_whole && outcome.failed == stays && outcome.skipped == 0 {
+            self.gone(&desired).map_err(|error| Problem::from(&error))?;
+        }
         let mut failed = None;
         while let Some(event) = events.recv().await {
             if let super::Event::StepFailed { step, problem } = event

@@ -249,6 +249,7 @@ impl Controller {
     ) -> Result<Obeyed, Problem> {
         let turn = self.turn(key);
         let _turn = turn.take(&self.world).await;
+        self.refuse_leaving(key)?;
         let declared = self
             .store
             .declared(key)
@@ -427,6 +428,7 @@ impl Controller {
         command: &str,
         run: RunCommand,
     ) -> Result<(ContainerId, ContainerName), Problem> {
+        self.refuse_leaving(key)?;
         let desired = self.desired_of(key).ok_or_else(|| not_up(key))?;
         let Some((name, declared)) = desired.commands.get_key_value(command) else {
             return Err(Problem::new(

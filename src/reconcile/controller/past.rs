@@ -515,7 +515,11 @@ mod tests {
             millis: 0,
         };
         bench.store.begin_entry("shop", &doing).unwrap();
-        let history = bench.again().controller.history("shop", Some(1)).unwrap();
+        let history = bench
+            .restarted()
+            .controller
+            .history("shop", Some(1))
+            .unwrap();
         assert_eq!(history.entries[0].state, EntryState::Interrupted);
     }
 

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Controller, Look, Meant, heal::crash_note, not_up};
+use super::{Controller, Look, Meant, heal::crash_note, leaving::is_leaving, not_up};
 use crate::{
     reconcile::event::Problem,
     workspace::{
@@ -213,7 +213,7 @@ impl Controller {
         let fallbacks = self.store.fallbacks(&key).unwrap_or_default();
         let memory = self.store.memory(&key).unwrap_or_default();
         let mut drift = self.drift(look, workspace, &memory);
-        let services = workspace
+        let mut services: Vec<_> = workspace
             .services
             .iter()
             .map(|(name, service)| {
@@ -226,6 +226,11 @@ impl Controller {
                 }
             })
             .collect();
+        if matches!(self.leaving(&key), Ok(Some(_))) {
+            for service in &mut services {
+                service.note = Some(is_leaving(&key));
+            }
+        }
         // A run that the store remembers is done, whatever became of its container.
         let completed = memory.completed;
         let commands = workspace

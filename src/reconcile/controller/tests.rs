@@ -37,17 +37,6 @@ impl Bench {
         }
     }
 
-    /// The server that is started after this one ended, on what it left.
-    pub(super) fn again(&self) -> Self {
-        let (engine, store) = (Arc::clone(&self.engine), Arc::clone(&self.store));
-        let controller = Controller::new(engine.clone(), engine.clone(), Arc::clone(&store));
-        Self {
-            engine,
-            store,
-            controller: Arc::new(controller.unwrap()),
-        }
-    }
-
     pub(super) async fn apply(&self, workspace: &Workspace) -> Outcome {
         self.wish(wish(workspace)).await.unwrap()
     }
@@ -59,10 +48,10 @@ impl Bench {
         Ok(outcome(events).await)
     }
 
-    pub(super) async fn down(&self) -> Result<Outcome, Problem> {
+    pub(super) async fn down(&self, volumes: Volumes) -> Result<Outcome, Problem> {
         let (sender, events) = mpsc::unbounded_channel();
         self.controller
-            .down("shop", "/src/shop", Volumes::Keep, "cosmos down", &sender)
+            .down("shop", "/src/shop", volumes, "cosmos down", &sender)
             .await?;
         drop(sender);
         Ok(outcome(events).await)
@@ -79,9 +68,15 @@ impl Bench {
             .await
     }
 
-    /// The same engine and state, with a controller that has just begun.
+    /// The calls since the last time, as a plan prints them.
+    pub(super) fn calls_since(&self, count: usize) -> Vec<String> {
+        self.engine.calls().split_off(count)
+    }
+
+    /// The server is killed, and another one begins with what is on the disk.
     pub(super) fn restarted(self) -> Self {
-        let Self { engine, store, .. } = self;
+        self.engine.recover();
+        let (engine, store) = (self.engine, self.store);
         let controller =
             Controller::new(engine.clone(), engine.clone(), Arc::clone(&store)).unwrap();
         Self {
@@ -89,11 +84,6 @@ impl Bench {
             store,
             controller: Arc::new(controller),
         }
-    }
-
-    /// The calls since the last time, as a plan prints them.
-    pub(super) fn calls_since(&self, count: usize) -> Vec<String> {
-        self.engine.calls().split_off(count)
     }
 
     pub(super) fn container(&self, container: &str) -> ObservedContainer {
@@ -125,6 +115,13 @@ async fn outcome(mut events: mpsc::UnboundedReceiver<Event>) -> Outcome {
         }
     }
     panic!("it did not finish");
+}
+
+pub(super) fn refused() -> EngineError {
+    EngineError::Refused {
+        status: 500,
+        message: "no".to_owned(),
+    }
 }
 
 fn web() -> ServiceName {
@@ -290,7 +287,7 @@ async fn an_apply_with_release_forgets_every_hold() {
 async fn after_down_nothing_is_desired_and_nothing_is_there() {
     let bench = Bench::empty();
     bench.apply(&shop().with("web", service("node:20"))).await;
-    bench.down().await.unwrap();
+    bench.down(Volumes::Keep).await.unwrap();
     assert!(bench.engine.observed().containers.is_empty());
     assert!(bench.store.all_declared().unwrap().is_empty());
     assert_eq!(
@@ -328,15 +325,17 @@ async fn an_order_does_not_reach_a_stranger_with_copied_labels() {
 }
 
 #[tokio::test]
-async fn a_workspace_that_could_not_be_taken_down_is_still_desired() {
+async fn a_workspace_that_could_not_be_taken_down_says_that_it_is_to_go() {
     let bench = Bench::empty();
     bench.apply(&shop().with("web", service("node:20"))).await;
     bench
         .engine
-        .fail(bench.engine.calls().len(), Fault::CrashBefore);
-    let outcome = bench.down().await.unwrap();
+        .fail(bench.engine.calls().len(), Fault::Before(refused()));
+    let outcome = bench.down(Volumes::Keep).await.unwrap();
     assert!(outcome.failed > 0);
-    assert!(bench.controller.status("shop").await.is_ok());
+    let status = bench.controller.status("shop").await.unwrap();
+    let note = status.services[0].note.as_deref();
+    assert_eq!(note, Some("workspace `shop` is being taken down"));
 }
 
 #[tokio::test]
