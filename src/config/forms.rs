@@ -405,7 +405,8 @@ pub struct ConfigTable {
     pub uid: Option<u32>,
     /// The number of the group that owns it: 0 unless said otherwise.
     pub gid: Option<u32>,
-    /// A signal that makes the process read it again; without one it is restarted.
+    /// How the process comes to read another content: a signal like `"SIGHUP"`, or
+    /// `"restart"`. The container stays then; without one it is replaced.
     pub reload: Option<String>,
 }
 

@@ -25,6 +25,7 @@ mod observe;
 mod perform;
 pub mod proxy;
 pub mod reference;
+mod reload;
 pub mod request;
 #[cfg(test)]
 mod test_support;

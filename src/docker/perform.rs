@@ -24,7 +24,7 @@ use super::{
 use crate::{
     plan::{Action, Launch},
     reconcile::engine::{Done, EngineError, Progress},
-    workspace::{Container, ContainerId, ContainerName, ImageRef, Resources, Volume, VolumeName},
+    workspace::{ContainerId, ContainerName, File, ImageRef, Resources, Volume, VolumeName},
 };
 
 /// The answer to a create.
@@ -34,7 +34,7 @@ pub(super) struct Made {
     id: String,
 }
 
-fn container_path(container: &str) -> Path {
+pub(super) fn container_path(container: &str) -> Path {
     Path::new("/containers").segment(container)
 }
 
@@ -82,7 +82,7 @@ impl DockerEngine {
                 hooks,
             } => {
                 self.before_stop(container.as_str(), hooks, *grace).await;
-                self.restart(container, *grace).await?;
+                self.restart(container.as_str(), *grace).await?;
                 self.after_start(container.as_str(), hooks).await?;
             }
             Action::Stop {
@@ -99,6 +99,9 @@ impl DockerEngine {
                 container,
                 resources,
             } => self.update(container, resources).await?,
+            Action::Reload {
+                id, files, then, ..
+            } => self.reload(id, files, then).await?,
             Action::Await { .. } => {
                 return Err(refused(0, "waiting is not the engine's to do".to_owned()));
             }
@@ -275,17 +278,7 @@ impl DockerEngine {
     /// The tar archives of a container's files and secrets, by the folder that each goes into.
     fn archives(&self, launch: &Launch) -> Result<Vec<(String, Bytes)>, EngineError> {
         let container = &launch.container;
-        let mut files: Vec<Packed> = container
-            .files
-            .iter()
-            .map(|file| Packed {
-                target: file.target.clone(),
-                mode: file.mode,
-                uid: file.uid,
-                gid: file.gid,
-                content: file.content.clone(),
-            })
-            .collect();
+        let mut files: Vec<Packed> = container.files.iter().map(Packed::from).collect();
         for (name, file) in &container.secrets {
             let workspace = launch.owner.workspace.as_deref().unwrap_or_default();
             let Some(content) = self.secret(workspace, name, &file.hash) else {
@@ -302,11 +295,17 @@ impl DockerEngine {
                 content,
             });
         }
-        tar_by_folder(container, &files)
-            .map_err(|error| refused(0, format!("a file cannot be packed: {error}")))
+        tar_by_folder(&files, |target| {
+            request::needs_own_folder(container, target)
+        })
     }
 
-    async fn upload(&self, id: &str, folder: &str, archive: Bytes) -> Result<(), EngineError> {
+    pub(super) async fn upload(
+        &self,
+        id: &str,
+        folder: &str,
+        archive: Bytes,
+    ) -> Result<(), EngineError> {
         let options = UploadToContainerOptionsBuilder::new().path(folder).build();
         let sent = self.client().docker().upload_to_container(
             id,
@@ -350,8 +349,12 @@ impl DockerEngine {
         within("start", CHANGE, self.client().call(Method::POST, &path)).await
     }
 
-    async fn restart(&self, container: &ContainerName, grace: Duration) -> Result<(), EngineError> {
-        let path = container_path(container.as_str())
+    pub(super) async fn restart(
+        &self,
+        container: &str,
+        grace: Duration,
+    ) -> Result<(), EngineError> {
+        let path = container_path(container)
             .then("/restart")
             .query("t", &grace_seconds(grace).to_string());
         let restarted = within(
@@ -362,7 +365,7 @@ impl DockerEngine {
         .await;
         match restarted {
             Ok(()) => Ok(()),
-            Err(error) => self.start_after(container.as_str(), error).await,
+            Err(error) => self.start_after(container, error).await,
         }
     }
 
@@ -514,7 +517,7 @@ fn pull_failure(
 }
 
 /// A file on its way into a container.
-struct Packed {
+pub(super) struct Packed {
     target: String,
     mode: u32,
     uid: u32,
@@ -522,17 +525,40 @@ struct Packed {
     content: Vec<u8>,
 }
 
-/// One archive for the root, or where that cannot be written one per folder.
+impl From<&File> for Packed {
+    fn from(file: &File) -> Self {
+        Self {
+            target: file.target.clone(),
+            mode: file.mode,
+            uid: file.uid,
+            gid: file.gid,
+            content: file.content.clone(),
+        }
+    }
+}
+
+/// One archive for the root, and one for each folder that must be named itself.
 ///
 /// Folders are left to the engine to make: an entry for one that is there would
 /// change its mode, and `/tmp` would lose its sticky bit.
-fn tar_by_folder(container: &Container, files: &[Packed]) -> std::io::Result<Vec<(String, Bytes)>> {
+pub(super) fn tar_by_folder(
+    files: &[Packed],
+    needs_own: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, Bytes)>, EngineError> {
+    packed(files, needs_own)
+        .map_err(|error| refused(0, format!("a file cannot be packed: {error}")))
+}
+
+fn packed(
+    files: &[Packed],
+    needs_own: impl Fn(&str) -> bool,
+) -> std::io::Result<Vec<(String, Bytes)>> {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
     let mut archives: BTreeMap<String, tar::Builder<Vec<u8>>> = BTreeMap::new();
     for file in files {
-        let folder = match request::needs_own_folder(container, &file.target) {
+        let folder = match needs_own(&file.target) {
             true => folder_of(&file.target),
             false => "/",
         };

@@ -5,8 +5,8 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::workspace::{
-    AfterCondition, CommandName, Container, ContainerName, Health, Hooks, ImageRef, Network,
-    NetworkName, Owner, Resources, ServiceName, Volume, VolumeName,
+    AfterCondition, CommandName, Container, ContainerId, ContainerName, File, Health, Hooks,
+    ImageRef, Network, NetworkName, Owner, Resources, ServiceName, Volume, VolumeName,
 };
 
 /// What to do, in an order in which it can be done.
@@ -189,6 +189,18 @@ pub enum Action {
         /// The limits it then has.
         resources: Resources,
     },
+    /// Put other files in the place of some that a container has, and see to it
+    /// that its process reads them.
+    Reload {
+        /// Which container, by its name …
+        container: ContainerName,
+        /// … and by its id: what it has of them is remembered for this very one.
+        id: ContainerId,
+        /// The files.
+        files: Vec<File>,
+        /// What is done once they are there.
+        then: Reread,
+    },
     /// Wait until containers are as a dependant needs them.
     Await {
         /// All of these.
@@ -197,6 +209,22 @@ pub enum Action {
         condition: AfterCondition,
         /// No longer than this.
         patience: Duration,
+    },
+}
+
+/// How a process comes to read the files that were put into its container.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum Reread {
+    /// It does not run: it reads them when it is started.
+    AtStart,
+    /// It is sent these signals, one after the other.
+    Signals(Vec<String>),
+    /// It is restarted in its container.
+    Restart {
+        /// How long it may take to stop.
+        grace: Duration,
+        /// What is run in it before and after.
+        hooks: Hooks,
     },
 }
 

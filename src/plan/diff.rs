@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use super::reason::At;
-use crate::workspace::{Container, MountSource, Origin, Origins, Resources};
+use crate::workspace::{Container, File, MountSource, Origin, Origins, Resources};
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq)]
@@ -230,11 +230,25 @@ fn secrets(container: &Container) -> BTreeMap<String, String> {
 }
 
 fn files(container: &Container) -> BTreeMap<String, String> {
+    let what = |file: &File| match file.reload {
+        // Its content is changed in the container: see `reloaded`.
+        Some(_) => "reload".to_owned(),
+        None => format!("{file:?}"),
+    };
     container
         .files
         .iter()
-        .map(|file| (file.target.clone(), format!("{file:?}")))
+        .map(|file| (file.target.clone(), what(file)))
         .collect()
+}
+
+/// The files of the part at `path` that are put into a container that is there.
+pub(super) fn reloaded(files: &[File], path: &str, origins: &Origins) -> FieldChange {
+    let names: Vec<_> = files
+        .iter()
+        .map(|file| format!("~ {}", file.target))
+        .collect();
+    FieldChange::new("configs", names.join(", "), path, origins)
 }
 
 fn processors(nano: i64) -> String {

@@ -5,8 +5,8 @@
 //! engine. It prints as text, a line a step; tests compare that text.
 //!
 //! Start reading at `planner`; `replace` holds how one replica is made right,
-//! `command` when a one-shot runs, `needs` what must be there before, and
-//! `diff` with `reason` how a step says why.
+//! `reload` how files are changed in it, `command` when a one-shot runs, `needs`
+//! what must be there before, and `diff` with `reason` how a step says why.
 
 mod action;
 mod command;
@@ -16,6 +16,7 @@ mod needs;
 mod planner;
 mod print;
 mod reason;
+mod reload;
 mod replace;
 mod restart;
 mod select;
@@ -26,7 +27,7 @@ pub(crate) mod test_workspace;
 mod tests;
 
 pub use action::{
-    Action, Blocked, Ignored, Launch, Plan, Sign, Step, StepId, StepSummary, Subject,
+    Action, Blocked, Ignored, Launch, Plan, Reread, Sign, Step, StepId, StepSummary, Subject,
 };
 pub use command::completed_run;
 pub use planner::plan;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::action::{Action, Plan, Sign, Step, StepSummary, Subject};
+use super::action::{Action, Plan, Reread, Sign, Step, StepSummary, Subject};
 use crate::workspace::{Hooks, fingerprint};
 
 impl Plan {
@@ -71,7 +71,8 @@ impl Action {
             | Self::Restart { .. }
             | Self::Stop { .. }
             | Self::Rename { .. }
-            | Self::Update { .. } => Sign::Change,
+            | Self::Update { .. }
+            | Self::Reload { .. } => Sign::Change,
             Self::Await { .. } => Sign::Wait,
         }
     }
@@ -107,6 +108,20 @@ impl fmt::Display for Action {
             Self::Remove { container } => write!(f, "remove {container}"),
             Self::Rename { from, to } => write!(f, "rename {from} to {to}"),
             Self::Update { container, .. } => write!(f, "update {container}"),
+            Self::Reload {
+                container, then, ..
+            } => match then {
+                Reread::AtStart => write!(f, "write the files of {container}"),
+                Reread::Signals(signals) => {
+                    write!(f, "reload {container} ({})", signals.join(", "))
+                }
+                Reread::Restart { hooks, .. } => write!(
+                    f,
+                    "{}reload {container} (restart){}",
+                    Before(hooks),
+                    After(hooks)
+                ),
+            },
             Self::Await {
                 containers,
                 condition,

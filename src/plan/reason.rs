@@ -25,6 +25,8 @@ pub(super) enum Reason<'a> {
     },
     /// Limits of the live container are not the declared ones.
     Limits(Vec<FieldChange>),
+    /// What a container has of the files that can be changed in it is not remembered.
+    FilesUnknown,
     /// It should run and does not.
     Down(ContainerState),
     /// It has another name.
@@ -49,6 +51,8 @@ pub(super) enum Reason<'a> {
     Before(&'a str),
     /// Its replacement goes on only if the new one is well.
     BeforeRemoving(&'a str),
+    /// Its service has more replicas, whose turn comes when it is well.
+    BeforeNext,
     /// Somebody ordered it.
     Ordered(&'a str),
     /// Its profiles are off.
@@ -85,6 +89,7 @@ impl fmt::Display for Reason<'_> {
             Self::Moved { image, from, to } => {
                 write!(f, "{image} moved: {} → {}", short(from), short(to))
             }
+            Self::FilesUnknown => f.write_str("what it has of its configs is not known"),
             Self::Down(state) => match state {
                 ContainerState::Created => f.write_str("was never started"),
                 ContainerState::Running { .. } => f.write_str("is running"),
@@ -107,6 +112,7 @@ impl fmt::Display for Reason<'_> {
             Self::NeededBy(name) => write!(f, "needed by {name}"),
             Self::Before(name) => write!(f, "{name} depends on it"),
             Self::BeforeRemoving(old) => write!(f, "before {old} goes"),
+            Self::BeforeNext => f.write_str("before the next replica"),
             Self::Ordered(because) => f.write_str(because),
             Self::Off => f.write_str("none of its profiles is active"),
             Self::HeldStarted(order) => write!(f, "held started{}", At(Some(order))),

@@ -15,6 +15,7 @@ use super::{
     needs::{Needs, Obstacle, Standing, Up},
     planner::{Planner, is_alive},
     reason::Reason,
+    reload,
 };
 use crate::workspace::{
     AfterCondition, Container, ContainerName, ContainerState, Fingerprint, Health, HealthProbe,
@@ -23,16 +24,16 @@ use crate::workspace::{
 };
 
 /// What one replica should be.
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     service_name: &'a ServiceName,
-    service: &'a Service,
+    pub(super) service: &'a Service,
     subject: Subject,
     /// The service's place in the file: `services.web`.
-    path: String,
-    spec: Fingerprint,
+    pub(super) path: String,
+    pub(super) spec: Fingerprint,
     replica: u32,
     /// The container's name.
-    name: ContainerName,
+    pub(super) name: ContainerName,
 }
 
 /// What becomes of one replica.
@@ -43,8 +44,8 @@ struct Risen {
     ready: Option<StepId>,
     is_ready: bool,
     is_completed: bool,
-    /// It takes the place of another.
-    is_replacement: bool,
+    /// It takes the place of another, or is restarted: the next replica waits for it.
+    is_rolling: bool,
 }
 
 /// What it takes to have the wanted container.
@@ -96,7 +97,7 @@ impl<'a> Planner<'a> {
                 Ok(risen) => {
                     // One replica after the other: if a new one is not well, the
                     // next old one stays.
-                    if risen.is_replacement {
+                    if risen.is_rolling {
                         rolling = risen.ready.into_iter().collect();
                     }
                     up.is_ready &= risen.is_ready;
@@ -157,7 +158,9 @@ impl<'a> Planner<'a> {
         // Every obstacle before any step: what runs is not touched for what cannot be.
         self.claim(&wanted.name, &wanted.subject)?;
         let mut needs = self.needs_to_rise(wanted, rise)?;
-        if !is_up && !others.is_empty() {
+        let reload = right.and_then(|one| self.reload(wanted, &one));
+        let restarts = matches!(&reload, Some((action, _)) if reload::is_restart(action));
+        if restarts || (!is_up && !others.is_empty()) {
             needs.extend(rolling);
         }
 
@@ -184,22 +187,27 @@ impl<'a> Planner<'a> {
         // … then the wanted one …
         let risen = match rise {
             Rise::Launch => self.launch(wanted, &others, needs),
-            Rise::Up(one) | Rise::Start(one) => self.mend(wanted, one, rise, needs),
+            Rise::Up(one) | Rise::Start(one) => self.mend(wanted, one, rise, reload, needs),
         };
-        let is_ready = is_ready(rise, wanted.service);
+        let is_ready = is_ready(rise, wanted.service) && !restarts;
         let mut risen = Risen {
             started: risen,
             ready: None,
             is_ready,
             is_completed: is_completed(rise),
-            is_replacement: matches!(rise, Rise::Launch) && !others.is_empty(),
+            is_rolling: restarts || (matches!(rise, Rise::Launch) && !others.is_empty()),
         };
+        if restarts && others.is_empty() && wanted.replica < wanted.service.replicas {
+            let wait = self.await_ready(wanted, risen.started.clone(), &Reason::BeforeNext);
+            risen.ready = Some(wait);
+        }
         // … and once it is ready, the others.
         if let Some(last) = others.first() {
             let mut after = risen.started.clone();
             if !is_ready {
                 let old = self.estate.name_of(last.container).clone();
-                let wait = self.await_ready(wanted, after, &old);
+                let reason = Reason::BeforeRemoving(old.as_str());
+                let wait = self.await_ready(wanted, after, &reason);
                 risen.ready = Some(wait);
                 after = vec![wait];
             }
@@ -237,7 +245,7 @@ impl<'a> Planner<'a> {
     /// Why a container cannot be kept, if it cannot.
     fn reason_to_replace(&self, wanted: &Wanted<'_>, one: &Owned<'a>) -> Option<Reason<'a>> {
         let origin = self.desired.origins.of(&wanted.path);
-        if one.owner.spec != wanted.spec {
+        if one.owner.spec != wanted.spec && self.made_with_files(wanted, one).is_none() {
             // A port that was given is no change of the declaration that asked for any.
             let given = |it: &Container| with_sticky_ports(it, &wanted.name, self.memory);
             let new = &wanted.service.container;
@@ -419,6 +427,7 @@ impl<'a> Planner<'a> {
         wanted: &Wanted<'a>,
         one: Owned<'a>,
         rise: Rise<'a>,
+        reload: Option<(Action, Reason<'a>)>,
         mut needs: Vec<StepId>,
     ) -> Vec<StepId> {
         needs = self.once_renamed(one.container, needs);
@@ -476,6 +485,9 @@ impl<'a> Planner<'a> {
                 .origins
                 .of(&format!("{}.networks", wanted.path));
             go(self, action, &Reason::Left(origin));
+        }
+        if let Some((action, reason)) = reload {
+            go(self, action, &reason);
         }
         if matches!(rise, Rise::Start(_)) {
             let action = Action::Start {
@@ -553,15 +565,14 @@ impl<'a> Planner<'a> {
         &mut self,
         wanted: &Wanted<'a>,
         needs: Vec<StepId>,
-        old: &ContainerName,
+        reason: &Reason<'_>,
     ) -> StepId {
         let action = Action::Await {
             containers: vec![wanted.name.clone()],
             condition: AfterCondition::Ready,
             patience: patience(wanted.service),
         };
-        let reason = Reason::BeforeRemoving(old.as_str());
-        self.step(&wanted.subject, needs, action, &reason)
+        self.step(&wanted.subject, needs, action, reason)
     }
 
     fn aliases(&self, wanted: &Wanted<'_>) -> Vec<String> {

@@ -1,12 +1,12 @@
 //! Small workspaces for tests, and the engine as it is once they are up.
 
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
 use crate::{
-    plan::{Plan, plan},
-    reconcile::{Executor, WIDTH, fake::FakeEngine},
+    plan::{Action, Plan, plan},
+    reconcile::{Executor, WIDTH, event::Event, fake::FakeEngine},
     workspace::{
-        AfterCondition, Command, CommandKind, Container, ContainerName, Fingerprint, Health,
+        AfterCondition, Command, CommandKind, Container, ContainerName, File, Fingerprint, Health,
         HealthProbe, Identity, Image, ImageRef, Installation, Memory, Mount, MountSource, Network,
         Observed, ObservedContainer, Origin, PortPublish, ProxyNeeds, PullPolicy, RestartPolicy,
         RunState, Service, Transport, UpdateOrder, Volume, VolumeName, Workspace,
@@ -92,6 +92,19 @@ impl Service {
 
     pub(crate) fn env(mut self, key: &str, value: &str) -> Self {
         self.container.env.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A file `/etc/app.conf`, that is read again as `reload` says.
+    pub(crate) fn file(mut self, content: &str, reload: Option<&str>) -> Self {
+        self.container.files.push(File {
+            target: "/etc/app.conf".to_owned(),
+            content: content.as_bytes().to_vec(),
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            reload: reload.map(|how| how.to_owned().into()),
+        });
         self
     }
 
@@ -182,10 +195,15 @@ impl Lab {
             let spec = Fingerprint::of_service(service);
             self.memory.applied.insert(spec, service.container.clone());
         }
+        let done = Mutex::new(Vec::new());
         let executor = Executor {
             engine: &self.engine,
             waiter: &self.engine,
-            events: &|_| {},
+            events: &|event| {
+                if let Event::StepSucceeded { step, .. } = event {
+                    done.lock().unwrap().push(step);
+                }
+            },
             width: WIDTH,
         };
         tokio::runtime::Builder::new_current_thread()
@@ -197,7 +215,30 @@ impl Lab {
                 self.memory.completed.insert(command, run);
             }
         }
+        let done = done.into_inner().unwrap();
+        for step in plan.steps.iter().filter(|step| done.contains(&step.id)) {
+            self.remember_files(&step.action);
+        }
         plan
+    }
+
+    fn remember_files(&mut self, action: &Action) {
+        let observed = self.engine.observed();
+        let (id, digests) = match action {
+            Action::Launch(launch) => {
+                let mut containers = observed.containers.iter();
+                let made = containers.find(|one| one.owner.as_ref() == Some(&launch.owner));
+                // Another step may have removed it since.
+                let Some(made) = made else { return };
+                (made.id.clone(), launch.container.reloadable_digests())
+            }
+            Action::Reload { id, files, .. } => {
+                let digest = |file: &File| (file.target.clone(), file.digest());
+                (id.clone(), files.iter().map(digest).collect())
+            }
+            _ => return,
+        };
+        self.memory.files.entry(id).or_default().extend(digests);
     }
 
     /// Changes one container by hand.

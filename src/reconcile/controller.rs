@@ -13,6 +13,7 @@ mod contract;
 mod drift;
 mod heal;
 mod holds;
+mod keeping;
 mod leaving;
 mod orders;
 mod past;

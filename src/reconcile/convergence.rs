@@ -38,11 +38,16 @@ fn any_service(index: usize) -> impl Strategy<Value = Service> {
         any::<bool>(),
         0..3_i64,
         any::<bool>(),
+        (
+            prop_oneof![Just("a"), Just("b")],
+            prop_oneof![Just(None), Just(Some("SIGHUP")), Just(Some("restart"))],
+        ),
     );
     (shape, conduct).prop_map(move |(shape, conduct)| {
         let (image, replicas, is_probed, has_volume, port) = shape;
-        let (run, update, restarts_always, depends_on, after_command, pids, is_within) = conduct;
-        let mut it = service(image).replicas(replicas);
+        let (run, update, restarts_always, depends_on, after_command, pids, is_within, file) =
+            conduct;
+        let mut it = service(image).replicas(replicas).file(file.0, file.1);
         if is_probed {
             it = it.probed();
         }
@@ -298,12 +303,35 @@ fn assert_converged(lab: &Lab, desired: &Workspace) {
     let mut seen = std::collections::BTreeSet::new();
     for one in observed.containers.iter().filter(|one| is_ours(one)) {
         let owner = one.owner.clone().unwrap();
+        assert_files(lab, desired, one, &owner);
         assert!(
             seen.insert((owner.kind, owner.name.clone(), owner.replica)),
             "two of {:?} {}:\n{}",
             owner.name,
             owner.replica,
             listing(&observed)
+        );
+    }
+}
+
+/// What is in a container of a service that runs is what is declared.
+fn assert_files(lab: &Lab, desired: &Workspace, one: &ObservedContainer, owner: &Owner) {
+    let mut services = desired.services.iter();
+    let name = owner.name.as_deref().unwrap();
+    let Some((_, service)) = services.find(|(declared, _)| declared.as_str() == name) else {
+        return;
+    };
+    let files = lab.engine.files_of(&one.id);
+    if owner.kind != Kind::Service || service.run != RunState::Running {
+        return;
+    }
+    for file in &service.container.files {
+        // One that somebody made by copying another has only what was put there since.
+        let has = files.get(&file.target);
+        assert!(
+            has == Some(&file.content) || (has.is_none() && file.reload.is_none()),
+            "{} has {has:?}",
+            one.name
         );
     }
 }

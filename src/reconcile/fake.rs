@@ -27,11 +27,11 @@ use super::{
     execute::Waiter,
 };
 use crate::{
-    plan::{Action, Launch},
+    plan::{Action, Launch, Reread},
     workspace::{
-        AfterCondition, ContainerId, ContainerName, ContainerState, ImageRef, Kind, LiveSettings,
-        MountSource, Network, NetworkName, Observed, ObservedContainer, ObservedNetwork, Readiness,
-        VolumeName, fingerprint,
+        AfterCondition, ContainerId, ContainerName, ContainerState, File, ImageRef, Kind,
+        LiveSettings, MountSource, Network, NetworkName, Observed, ObservedContainer,
+        ObservedNetwork, Readiness, VolumeName, fingerprint,
     },
 };
 
@@ -63,6 +63,8 @@ struct World {
     is_crashed: bool,
     /// What each container was made from, as far as it was made here.
     launches: BTreeMap<ContainerId, Launch>,
+    /// What was put into each, by place.
+    files: BTreeMap<ContainerId, BTreeMap<String, Vec<u8>>>,
     /// Names under which nothing ever gets ready.
     never_ready: BTreeSet<ContainerName>,
     /// Images that no registry has.
@@ -89,6 +91,11 @@ impl FakeEngine {
     /// What it has now.
     pub fn observed(&self) -> Observed {
         self.world().observed.clone()
+    }
+
+    /// What is in a container of the files that were put there.
+    pub fn files_of(&self, id: &ContainerId) -> BTreeMap<String, Vec<u8>> {
+        self.world().files.get(id).cloned().unwrap_or_default()
     }
 
     /// Changes what it has, as somebody with a hand on the engine would.
@@ -321,6 +328,18 @@ impl World {
                 container,
                 resources,
             } => self.container(container)?.live.resources = *resources,
+            Action::Reload {
+                container,
+                id,
+                files,
+                then,
+            } => {
+                self.write_files(container, id, files)?;
+                if let Reread::Restart { .. } = then {
+                    self.stop(container)?;
+                    self.start(container)?;
+                }
+            }
             Action::Await { .. } | Action::BuildImage { .. } => {
                 return Err(EngineError::Refused {
                     status: 0,
@@ -407,6 +426,8 @@ impl World {
         self.made += 1;
         let hash = fingerprint::short_hash(&self.made.to_string());
         let id = ContainerId::new(hash.repeat(8)).map_err(|error| conflict(error.to_string()))?;
+        let files = launch.container.files.iter().map(placed);
+        self.files.insert(id.clone(), files.collect());
         self.launches.insert(id.clone(), launch.clone());
         self.observed.containers.push(ObservedContainer {
             id: id.clone(),
@@ -424,6 +445,20 @@ impl World {
             exposed: Vec::new(),
         });
         Ok(id)
+    }
+
+    fn write_files(
+        &mut self,
+        name: &ContainerName,
+        id: &ContainerId,
+        files: &[File],
+    ) -> Result<(), EngineError> {
+        if self.container(name)?.id != *id {
+            return Err(conflict(format!("{name} is another container")));
+        }
+        let has = self.files.entry(id.clone()).or_default();
+        has.extend(files.iter().map(placed));
+        Ok(())
     }
 
     fn start(&mut self, name: &ContainerName) -> Result<(), EngineError> {
@@ -533,6 +568,11 @@ fn died() -> EngineError {
         endpoint: "fake".to_owned(),
         cause: "cosmos died".to_owned(),
     }
+}
+
+/// A file's place and content.
+fn placed(file: &File) -> (String, Vec<u8>) {
+    (file.target.clone(), file.content.clone())
 }
 
 fn exited(code: i64) -> ContainerState {

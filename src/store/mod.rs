@@ -7,6 +7,7 @@
 //! Calls are short and block. Whatever may wait for the disk tells the runtime so
 //! by itself: other tasks go on meanwhile.
 
+mod files;
 mod history;
 mod leaving;
 mod schema;
@@ -236,6 +237,7 @@ impl Store {
                 "applied WHERE workspace",
                 "fallbacks WHERE workspace",
                 "leaving WHERE workspace",
+                "files WHERE workspace",
             ] {
                 transaction.execute(&format!("DELETE FROM {table} = ?1"), [&key])?;
             }
@@ -368,11 +370,13 @@ impl Store {
                 applied.insert(Fingerprint::from_label(&fingerprint), container);
             }
         }
+        let files = files::of_workspace(&connection, key)?;
         Ok(Memory {
             completed,
             host_ports,
             applied,
             asked: Asked::default(),
+            files,
         })
     }
 

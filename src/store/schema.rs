@@ -87,6 +87,15 @@ const MIGRATIONS: &[&str] = &[
         with_volumes INTEGER NOT NULL
     ) STRICT;
 ",
+    "
+    CREATE TABLE files (
+        workspace TEXT NOT NULL,
+        container TEXT NOT NULL,
+        target    TEXT NOT NULL,
+        digest    TEXT NOT NULL,
+        PRIMARY KEY (workspace, container, target)
+    ) STRICT;
+",
 ];
 
 /// Sets the durability, then brings the tables up to date.

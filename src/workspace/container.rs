@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    millis,
+    fingerprint, millis,
     name::{ImageRef, NetworkName, SecretName, VolumeName},
 };
 
@@ -87,6 +87,18 @@ pub struct Container {
 }
 
 impl Container {
+    /// The files that can be changed in it while it is there.
+    pub fn reloadable(&self) -> impl Iterator<Item = &File> {
+        self.files.iter().filter(|file| file.reload.is_some())
+    }
+
+    /// What each of those files is, by its place.
+    pub fn reloadable_digests(&self) -> BTreeMap<String, String> {
+        self.reloadable()
+            .map(|file| (file.target.clone(), file.digest()))
+            .collect()
+    }
+
     /// A container of an image with nothing else said.
     pub fn of(image: Image) -> Self {
         Self {
@@ -377,8 +389,52 @@ pub struct File {
     /// The number of the group that owns it.
     #[serde(default, skip_serializing_if = "is_root")]
     pub gid: u32,
-    /// Signal that makes the process read it again; without one it is restarted.
-    pub reload: Option<String>,
+    /// How the process comes to read another content of it. Without one, another
+    /// content is another container.
+    pub reload: Option<Reload>,
+}
+
+impl File {
+    /// Stands for what the file is: content, mode and owner.
+    pub fn digest(&self) -> String {
+        fingerprint::digest(&Self {
+            reload: None,
+            ..self.clone()
+        })
+    }
+}
+
+/// How a process comes to read a file again that was changed under it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Reload {
+    /// It is sent this signal: `SIGHUP`, or a number.
+    Signal(String),
+    /// It is restarted, in its container.
+    Restart,
+}
+
+impl Reload {
+    /// What the config says for [`Reload::Restart`]: no signal is called so.
+    pub const RESTART: &str = "restart";
+}
+
+impl From<String> for Reload {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            Self::RESTART => Self::Restart,
+            _ => Self::Signal(text),
+        }
+    }
+}
+
+impl From<Reload> for String {
+    fn from(reload: Reload) -> Self {
+        match reload {
+            Reload::Signal(signal) => signal,
+            Reload::Restart => Reload::RESTART.to_owned(),
+        }
+    }
 }
 
 /// Left out, so that the fingerprints of such files stay as they always were.

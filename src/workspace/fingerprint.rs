@@ -8,7 +8,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -42,8 +42,16 @@ impl Fingerprint {
     /// Of everything that a running container got from its declaration.
     ///
     /// What is changed in place is left out, and so are policies that act from
-    /// outside the container.
+    /// outside the container. Of a file with a `reload` only its place is left.
     pub fn of_container(container: &Container) -> Self {
+        Self::of_form(container, |form| {
+            if let Some(Value::Array(files)) = form.get_mut("files") {
+                files.iter_mut().for_each(leave_its_place);
+            }
+        })
+    }
+
+    fn of_form(container: &Container, change: impl FnOnce(&mut Map<String, Value>)) -> Self {
         let mut form = canonical_value(container);
         if let Value::Object(fields) = &mut form {
             for outside in OUTSIDE {
@@ -54,6 +62,7 @@ impl Fingerprint {
                 "image".to_owned(),
                 Value::String(container.image.reference().to_string()),
             );
+            change(fields);
         }
         Self(hash(&form))
     }
@@ -61,7 +70,16 @@ impl Fingerprint {
     /// Of a service's container: what it is made from, and the check that the
     /// engine makes in it. Probes made from outside can change without it.
     pub fn of_service(service: &Service) -> Self {
-        let container = Self::of_container(&service.container);
+        Self::with_health(Self::of_container(&service.container), service)
+    }
+
+    /// The same, with the content of every file in it: as it was before any could
+    /// be changed in place, and as it is of a service without a `reload`.
+    pub fn of_service_with_files(service: &Service) -> Self {
+        Self::with_health(Self::of_form(&service.container, |_| {}), service)
+    }
+
+    fn with_health(container: Self, service: &Service) -> Self {
         match &service.health {
             Some(health) if matches!(health.probe, HealthProbe::Command { .. }) => Self(hash(
                 &serde_json::json!({ "container": container, "health": canonical_value(health) }),
@@ -146,6 +164,17 @@ fn canonical_value(value: &impl Serialize) -> Value {
     value
 }
 
+/// Takes out of a file's form what can be changed in its container, and how its
+/// process comes to know of that.
+fn leave_its_place(file: &mut Value) {
+    if let Value::Object(fields) = file
+        && fields.contains_key("reload")
+    {
+        let target = fields.remove("target");
+        *file = serde_json::json!({ "reload": true, "target": target });
+    }
+}
+
 /// Sorts the keys and takes out what is empty; a value that is nothing is null then.
 fn take_out_empty(value: &mut Value) {
     match value {
@@ -210,21 +239,51 @@ mod tests {
         );
     }
 
+    fn with_file(content: &[u8], reload: Option<&str>) -> Container {
+        let mut container = container();
+        container.files.push(crate::workspace::File {
+            target: "/etc/app.conf".to_owned(),
+            content: content.to_vec(),
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            reload: reload.map(|text| text.to_owned().into()),
+        });
+        container
+    }
+
     #[test]
     fn the_content_of_a_file_is_part_of_the_fingerprint() {
-        let with = |content: &[u8]| {
-            let mut container = container();
-            container.files.push(crate::workspace::File {
-                target: "/etc/app.conf".to_owned(),
-                content: content.to_vec(),
-                mode: 0o644,
-                uid: 0,
-                gid: 0,
-                reload: None,
-            });
-            Fingerprint::of_container(&container)
-        };
+        let with = |content| Fingerprint::of_container(&with_file(content, None));
         assert_ne!(with(b"a"), with(b"b"));
+    }
+
+    #[test]
+    fn of_a_file_with_a_reload_only_its_place_is_part_of_the_fingerprint() {
+        let with = |content, how| Fingerprint::of_container(&with_file(content, Some(how)));
+        assert_eq!(with(b"a", "SIGHUP"), with(b"b", "restart"));
+        let mut elsewhere = with_file(b"a", Some("SIGHUP"));
+        elsewhere.files[0].target = "/etc/other.conf".to_owned();
+        assert_ne!(with(b"a", "SIGHUP"), Fingerprint::of_container(&elsewhere));
+    }
+
+    #[test]
+    fn the_fingerprint_of_a_container_with_a_file_is_the_same_for_ever() {
+        // A literal on purpose: if this changes, an upgrade recreates such containers.
+        assert_eq!(
+            Fingerprint::of_container(&with_file(b"a", None)),
+            Fingerprint(hash(&serde_json::json!({
+                "files": [{ "content": "YQ==", "mode": 420, "target": "/etc/app.conf" }],
+                "image": "nginx:alpine",
+            })))
+        );
+        assert_eq!(
+            Fingerprint::of_container(&with_file(b"a", Some("SIGHUP"))),
+            Fingerprint(hash(&serde_json::json!({
+                "files": [{ "reload": true, "target": "/etc/app.conf" }],
+                "image": "nginx:alpine",
+            })))
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub mod overrides;
 
 pub use container::{
     Build, Container, Device, File, Hooks, Image, Logging, Mount, MountSource, PortPublish,
-    PullPolicy, Resources, SECRETS, SecretFile, Transport, Ulimit,
+    PullPolicy, Reload, Resources, SECRETS, SecretFile, Transport, Ulimit,
 };
 pub use desired::{
     AfterCondition, Command, CommandKind, FurtherNetwork, Health, HealthProbe, Network, Origin,

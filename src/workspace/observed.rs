@@ -41,6 +41,9 @@ pub struct Memory {
     pub host_ports: BTreeMap<(ContainerName, u16), u16>,
     /// What each fingerprint stands for, so that a change can name its fields.
     pub applied: BTreeMap<Fingerprint, Container>,
+    /// What was last put into each container of the files that can be changed in
+    /// it: their digests, by place. No engine tells the content of a file.
+    pub files: BTreeMap<ContainerId, BTreeMap<String, String>>,
     /// What somebody asks for just now.
     pub asked: Asked,
 }

@@ -10,7 +10,7 @@ use crate::{
         read::{Unreadable, read},
         schema::ContainerKeys,
     },
-    workspace::{File, SECRETS, SecretFile, SecretName},
+    workspace::{File, Reload, SECRETS, SecretFile, SecretName},
 };
 
 impl Resolver<'_, '_> {
@@ -61,10 +61,6 @@ impl Resolver<'_, '_> {
                     .help("put one of them elsewhere");
             }
             let reload = long.and_then(|long| long.reload.as_ref());
-            if reload.is_some() {
-                let help = "another content replaces the container; take it out until then";
-                self.not_yet(&format!("{path}.reload"), "reload", help);
-            }
             files.push(File {
                 target: target.clone(),
                 content,
@@ -73,10 +69,25 @@ impl Resolver<'_, '_> {
                     .unwrap_or(0o644),
                 uid: long.and_then(|long| long.uid).unwrap_or(0),
                 gid: long.and_then(|long| long.gid).unwrap_or(0),
-                reload: reload.and_then(|signal| self.signal(&format!("{path}.reload"), signal)),
+                reload: reload.and_then(|how| self.reload(&format!("{path}.reload"), how)),
             });
         }
         files
+    }
+
+    /// How a process comes to read a file again. A command has no process that
+    /// would: another content is another run of it.
+    fn reload(&mut self, path: &str, how: &str) -> Option<Reload> {
+        if path.starts_with("commands.") {
+            self.report
+                .warning(path, "`reload` does nothing in a command")
+                .help("a command that `up` runs is run again when its files change");
+            return None;
+        }
+        match how {
+            Reload::RESTART => Some(Reload::Restart),
+            signal => self.signal(path, signal).map(Reload::Signal),
+        }
     }
 
     /// The permission bits of the file at `path`, if they were written.

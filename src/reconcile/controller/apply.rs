@@ -166,7 +166,12 @@ impl Controller {
         let after = if is_done {
             observed
         } else {
-            self.seen(&desired).await?
+            let after = self.seen(&desired).await?;
+            let there = after.containers.iter().map(|container| &container.id);
+            self.store
+                .forget_files_but_of(&key, &there.collect())
+                .map_err(|error| Problem::from(&error))?;
+            after
         };
         if !wish.no_wait && outcome.failed == 0 {
             for (subject, problem) in self.unready(&desired, &after).await {

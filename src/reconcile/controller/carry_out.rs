@@ -3,11 +3,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
-use super::{Controller, Events, count, tell, waiting};
+use super::{Controller, Events, count, keeping::Keeping, tell, waiting};
 use crate::{
     plan::{Action, Plan, Subject, plan},
     reconcile::{
@@ -101,8 +101,13 @@ impl Controller {
             controller: self,
             desired,
         };
+        let engine = Keeping {
+            engine: Arc::clone(&self.engine),
+            store: Arc::clone(&self.store),
+            key: key.clone(),
+        };
         let executor = Executor {
-            engine: &*self.engine,
+            engine: &engine,
             waiter: &waiter,
             events: &tell_each,
             width: WIDTH,
@@ -251,7 +256,10 @@ impl Controller {
             let mut forms = revisions
                 .iter()
                 .filter_map(|it| it.workspace.services.get(name));
-            let kept = forms.find(|form| Fingerprint::of_service(form) == owner.spec);
+            let kept = forms.find(|form| {
+                Fingerprint::of_service(form) == owner.spec
+                    || Fingerprint::of_service_with_files(form) == owner.spec
+            });
             return Ok(kept.cloned().map(without_a_newer_image));
         }
         // One form and two images: the tag moved.

@@ -39,6 +39,10 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "another_content_of_a_config_is_read_by_the_process_that_runs",
+        &["services.*.configs.*.reload"],
+    ),
+    (
         "the_network_of_an_isolated_workspace_is_made_as_its_table_says",
         &[
             "network.name",
@@ -188,7 +192,6 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "services.*.watch[].path",
             "services.*.watch[].action",
             "services.*.watch[].target",
-            "services.*.configs.*.reload",
             "services.*.route.protocol",
         ],
     ),

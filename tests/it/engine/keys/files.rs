@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Row, both, holds, inspected, row};
-use crate::engine::workspace::support::{Place, docker};
+use crate::engine::workspace::support::{Place, docker, until};
 
 /// Those of what is mounted; what is at each place is looked up by target.
 pub(super) fn mount_rows() -> Vec<Row> {
@@ -142,6 +142,69 @@ fn a_secret_is_there_on_a_read_only_root_and_under_a_memory_file_system() {
         let container = place.container(service);
         assert_eq!(file(&container, "/run/secrets/key"), "444 0 0 k");
     }
+}
+
+/// A process that notes what its file says at its start and at each signal.
+const READER: &str = "trap 'cat /etc/app/app.conf >> /tmp/seen' HUP; cat /etc/app/app.conf > /tmp/seen; while :; do sleep 0.05; done";
+
+fn reader(name: &str, reload: &str, keys: &str) -> String {
+    format!(
+        "[services.{name}]\nimage = \"busybox:latest\"\nstop_grace = \"0s\"\n\
+         command = [\"sh\", \"-c\", \"{READER}\"]\n{keys}\n\
+         configs.\"./app.conf\" = {{ target = \"/etc/app/app.conf\", {reload} }}\n"
+    )
+}
+
+/// Which container a service has, and since when it runs.
+fn incarnation(place: &Place, service: &str) -> (String, String) {
+    let told = inspected("container", &place.container(service));
+    let text = |at: &str| told.pointer(at).unwrap().as_str().unwrap().to_owned();
+    (text("/Id"), text("/State/StartedAt"))
+}
+
+#[test]
+fn another_content_of_a_config_is_read_by_the_process_that_runs() {
+    let config = |mode: &str| {
+        reader("signal", &format!("reload = \"HUP\", {mode}"), "")
+            + &reader(
+                "fixed",
+                "reload = \"SIGHUP\"",
+                "read_only = true\ntmpfs = \"/tmp\"",
+            )
+            + &reader("restart", "reload = \"restart\"", "")
+            + &reader("replace", "mode = \"0644\"", "")
+    };
+    let place = Place::new(&config("mode = \"0640\""));
+    place.write("app.conf", "first;");
+    let _ = place.cosmos(&["up"]).succeeded();
+    let services = ["signal", "fixed", "restart", "replace"];
+    let before = services.map(|service| incarnation(&place, service));
+
+    place.write("app.conf", "second;");
+    place.write("cosmos.toml", &config("mode = \"0600\", uid = 1000"));
+    let plan = place.cosmos(&["plan"]).succeeded();
+    for line in ["reload", "(SIGHUP)", "(restart)", "~ /etc/app/app.conf"] {
+        assert!(plan.stdout.contains(line), "{plan}");
+    }
+    let _ = place.cosmos(&["up"]).succeeded();
+    let now = services.map(|service| incarnation(&place, service));
+    assert_eq!((&now[0], &now[1]), (&before[0], &before[1]));
+    assert_eq!(now[2].0, before[2].0);
+    assert_ne!(now[2].1, before[2].1);
+    assert_ne!(now[3].0, before[3].0);
+
+    let seen = |service| docker(&["exec", &place.container(service), "cat", "/tmp/seen"]);
+    for service in ["signal", "fixed"] {
+        until("it reads its file again", || {
+            (seen(service) == "first;second;").then_some(())
+        });
+    }
+    assert_eq!(seen("restart"), "second;");
+    let container = place.container("signal");
+    assert_eq!(file(&container, "/etc/app/app.conf"), "600 1000 0 second;");
+    let container = place.container("fixed");
+    assert_eq!(file(&container, "/etc/app/app.conf"), "644 0 0 second;");
+    let _ = place.cosmos(&["up"]).was_up_to_date();
 }
 
 #[test]
