@@ -266,6 +266,15 @@ impl<'a> Planner<'a> {
         if let Some(moved) = self.moved_image(&wanted.service.container.image, one) {
             return Some(moved);
         }
+        let (has, limits) = (
+            &one.container.live.resources,
+            &wanted.service.container.resources,
+        );
+        if has.nano_cpus.is_some() && limits.nano_cpus.is_none() {
+            // The one limit that an engine changes in place and does not lift.
+            let (path, origins) = (&wanted.path, &self.desired.origins);
+            return Some(Reason::Limits(diff::limits(has, limits, path, origins)));
+        }
         self.wrong_network(one).map(|had| {
             let how = format!("{had} → {}", self.desired.network.name);
             let origins = &self.desired.origins;

@@ -165,3 +165,12 @@ fn a_container_of_an_earlier_cosmos_is_replaced_for_anything_else() {
     assert!(plan.contains("env changed: + A"), "{plan}");
     assert!(!plan.contains("configs"), "{plan}");
 }
+
+#[test]
+fn a_limit_of_processors_that_is_lifted_takes_another_container() {
+    let mut limited = service("node:20");
+    limited.container.resources.nano_cpus = Some(1_500_000_000);
+    let plan = change(limited, service("node:20"));
+    assert!(plan.contains("launch shop-web-1"), "{plan}");
+    assert!(plan.contains("cpus changed: 1.5 → none"), "{plan}");
+}
