@@ -133,6 +133,7 @@ pub(super) async fn order(
             )
         })?),
         "restart" => Order::Restart,
+        "refresh" => Order::Refresh,
         "release" => Order::Release,
         other => {
             return Err(

@@ -36,6 +36,8 @@ pub enum Order {
     StopFor(Duration),
     /// Stop it and start it again.
     Restart,
+    /// Restart a service that runs, and leave alone one that is held stopped or off.
+    Refresh,
     /// Let there be so many of a service.
     Scale(u32),
     /// Forget every hold on a service.
@@ -223,6 +225,10 @@ impl Controller {
             Order::Release => return Err(no_service(&container.name, "nothing holds it")),
             Order::StopFor(_) => return Err(no_service(&container.name, "it cannot be held")),
             Order::Scale(_) => return Err(no_service(&container.name, "there is one of it")),
+            Order::Refresh => {
+                return Err(no_service(&container.name, "it is not in a config")
+                    .hinted(format!("`cosmos restart {}` restarts it", container.name)));
+            }
         };
         self.engine
             .perform(&action, &|_| ())
@@ -256,6 +262,17 @@ impl Controller {
             .map_err(|error| Problem::from(&error))?
             .ok_or_else(|| not_up(key))?
             .workspace;
+        // Decided here, where nobody else can give an order meanwhile.
+        if order == Order::Refresh
+            && let Some(desired) = self.desired_of(key)
+            && let Some(note) = why_asleep(&desired, service)
+        {
+            return Ok(Obeyed {
+                service: Some(service.to_string()),
+                containers: Vec::new(),
+                note: Some(note),
+            });
+        }
         let note = self.record(key, service, order, words, &declared)?;
         self.desire(&declared)
             .map_err(|error| Problem::from(&error))?;
@@ -267,7 +284,7 @@ impl Controller {
         if matches!(order, Order::Start | Order::Release) {
             asked.started.insert(service.clone());
         }
-        let restarted = (order == Order::Restart).then_some(service);
+        let restarted = matches!(order, Order::Restart | Order::Refresh).then_some(service);
         let cause = Cause::Order {
             by: words.by.clone(),
             who: words.who.clone(),
@@ -356,6 +373,8 @@ impl Controller {
                 .release(key, service, Aspect::Run)
                 .map_err(|error| Problem::from(&error))?
                 .then(|| format!("the hold on service `{service}` is released"))),
+            // It was found awake: nothing holds it, and nothing has to be remembered.
+            Order::Refresh => Ok(None),
             Order::Release => {
                 let released = self
                     .store
@@ -528,5 +547,14 @@ impl std::fmt::Display for Span {
             Some((unit, word)) => write!(f, "{} {word}", millis / unit),
             None => write!(f, "{millis} ms"),
         }
+    }
+}
+
+/// Why a service must not be woken, if it must not.
+fn why_asleep(desired: &Workspace, service: &ServiceName) -> Option<String> {
+    match &desired.services.get(service)?.run {
+        RunState::Running => None,
+        RunState::Stopped { because } => Some(format!("service `{service}` is {because}")),
+        RunState::Off => Some(format!("service `{service}` is off by its profile")),
     }
 }

@@ -10,7 +10,7 @@ use crate::{
         event::Outcome,
         fake::{FakeEngine, Fault},
     },
-    workspace::{Hold, ObservedContainer, Override, RunState, ServiceName},
+    workspace::{Aspect, Hold, ObservedContainer, Override, RunState, ServiceName},
 };
 
 /// A controller, and the engine under it.
@@ -363,5 +363,52 @@ fn a_wish_does_not_show_its_secrets() {
     assert!(
         shown.contains("key") && !shown.contains("Y2FuYXJ5"),
         "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn a_refresh_restarts_what_runs_and_holds_nothing() {
+    let bench = Bench::empty();
+    bench
+        .apply(&shop().with("web", service("node:20").replicas(2)))
+        .await;
+    let calls = bench.engine.calls().len();
+    let obeyed = bench.order("web", Order::Refresh).await.unwrap();
+    assert_eq!(
+        bench.calls_since(calls),
+        ["restart shop-web-1", "restart shop-web-2"]
+    );
+    assert_eq!((obeyed.containers.len(), obeyed.note), (2, None));
+    assert!(bench.store.overrides("shop").unwrap().0.is_empty());
+}
+
+#[tokio::test]
+async fn a_refresh_does_not_wake_what_is_held_stopped() {
+    let bench = Bench::empty();
+    bench.apply(&shop().with("web", service("node:20"))).await;
+    bench.order("web", Order::Stop).await.unwrap();
+    let calls = bench.engine.calls().len();
+    let obeyed = bench.order("web", Order::Refresh).await.unwrap();
+    assert_eq!(bench.calls_since(calls), Vec::<String>::new());
+    assert!(obeyed.containers.is_empty());
+    assert_eq!(
+        obeyed.note.as_deref(),
+        Some("service `web` is held stopped by `cosmos stop web`")
+    );
+    let held = bench.store.overrides("shop").unwrap();
+    assert_eq!(held.hold(&web(), Aspect::Run), Some(Hold::Stopped));
+}
+
+#[tokio::test]
+async fn a_refresh_does_not_wake_what_is_off_by_its_profile() {
+    let bench = Bench::empty();
+    let mut off = shop().with("web", service("node:20"));
+    off.services["web"].run = RunState::Off;
+    bench.apply(&off).await;
+    let obeyed = bench.order("web", Order::Refresh).await.unwrap();
+    assert_eq!(bench.engine.calls(), Vec::<String>::new());
+    assert_eq!(
+        obeyed.note.as_deref(),
+        Some("service `web` is off by its profile")
     );
 }
