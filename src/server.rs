@@ -27,7 +27,7 @@ use tokio::{
 use tower_service::Service as _;
 
 use crate::{
-    api::server::{Management, Trusted, router},
+    api::server::{Management, Trusted, router, takes_stream},
     docker::{DockerEngine, Endpoint, EndpointError, SecretSource, proxy},
     reconcile::{
         adhoc::Adhoc,
@@ -192,7 +192,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
         token,
         port: settings.published,
         tokenless: settings.tokenless,
-        is_stream: |method, path| method == hyper::Method::PUT && path == "/_cosmos/v1/images",
+        is_stream: takes_stream,
     };
     let shared = Shared::new(guard, Box::new(io::stdout()), behind_the_gate(management));
 

@@ -136,6 +136,19 @@ impl Client {
         Ok(self.event_lines(response))
     }
 
+    /// Sends files for a service as they come, and reads the answer whole.
+    ///
+    /// # Errors
+    /// If it cannot be reached or says no.
+    pub async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        tar: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> Result<T, ClientError> {
+        let body = StreamBody::new(tar.map(|chunk| chunk.map(Frame::data))).boxed_unsync();
+        self.whole(self.send(Method::PUT, path, body).await?).await
+    }
+
     /// Follows the output of a container.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 //! the bytes themselves.
 
 mod containers;
+mod files;
 mod founding;
 mod images;
 mod input;
@@ -21,7 +22,7 @@ use std::sync::{Arc, atomic::AtomicUsize};
 use axum::{
     Json, Router,
     body::Body,
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -38,6 +39,16 @@ use crate::{
     },
     workspace::Installation,
 };
+
+/// Whether the body of a request is a stream, and not JSON: a context to build, or
+/// files for a container.
+pub fn takes_stream(method: &Method, path: &str) -> bool {
+    let Some(path) = path.strip_prefix(PREFIX) else {
+        return false;
+    };
+    *method == Method::PUT
+        && (path == "/images" || path.starts_with("/workspaces/") && path.ends_with("/files"))
+}
 
 /// What the handlers work with.
 pub struct Management {
@@ -82,6 +93,14 @@ pub fn router(management: Arc<Management>) -> Router {
         .route(
             "/workspaces/{key}/commands/{command}/run",
             post(workspaces::run_command),
+        )
+        .route(
+            "/workspaces/{key}/services/{service}/files",
+            axum::routing::put(files::put),
+        )
+        .route(
+            "/workspaces/{key}/services/{service}/files/remove",
+            post(files::remove),
         )
         .route("/images", axum::routing::put(images::build))
         .route("/images/pull", post(images::pull))

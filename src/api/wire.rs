@@ -13,8 +13,8 @@ pub use crate::{
     plan::{Sign, StepId, StepSummary, Subject},
     reconcile::{
         controller::{
-            CommandStatus, ContainerStatus, Entry, Found, Held, History, RevisionSummary, Rollback,
-            RunCommand, ServiceState, ServiceStatus, Status, Why, Wish,
+            CommandStatus, ContainerStatus, Copied, Entry, Found, Held, History, RevisionSummary,
+            Rollback, RunCommand, ServiceState, ServiceStatus, Status, Why, Wish,
         },
         engine::{BuildState, BuildStep, Builder, ImageBuild, LogOptions, Progress, StepPlace},
         event::{Event, Outcome, Problem},
@@ -176,6 +176,21 @@ pub struct About {
     /// For `scale`: how many there are to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
+}
+
+/// `PUT /workspaces/KEY/services/NAME/files`: the query of a tar that is unpacked in
+/// every container of the service that runs. Answers with [`Copied`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutFiles {
+    /// The folder of the container that the names in the tar begin at.
+    pub folder: String,
+}
+
+/// `POST /workspaces/KEY/services/NAME/files/remove`. Answers with [`Copied`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveFiles {
+    /// Absolute paths in the container.
+    pub paths: Vec<String>,
 }
 
 /// What an order did, and to whom.

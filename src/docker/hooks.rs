@@ -57,7 +57,7 @@ impl DockerEngine {
         container: &str,
         command: &[String],
     ) -> Result<(), EngineError> {
-        let (code, output) = self.run_inside(container, command).await?;
+        let (code, output) = self.run_inside(container, command, None).await?;
         match code {
             0 => Ok(()),
             code => Err(EngineError::Hook {

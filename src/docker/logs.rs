@@ -21,8 +21,9 @@ use super::{
     engine::{Credentials, DockerEngine},
     failure,
 };
-use crate::reconcile::engine::{
-    Console, EngineError, ImageBuild, LogChunk, LogOptions, Login, Progress,
+use crate::{
+    reconcile::engine::{Console, EngineError, ImageBuild, LogChunk, LogOptions, Login, Progress},
+    workspace::ContainerId,
 };
 
 /// The head of a frame: which stream, three zeros, and a length.
@@ -72,7 +73,24 @@ impl Console for DockerEngine {
         container: &'a str,
         command: &'a [String],
     ) -> BoxFuture<'a, Result<(i64, Vec<LogChunk>), EngineError>> {
-        self.run_inside(container, command).boxed()
+        self.run_inside(container, command, None).boxed()
+    }
+
+    fn put_files<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        folder: &'a str,
+        tar: BoxStream<'static, Result<Bytes, std::io::Error>>,
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.unpack(container, folder, tar).boxed()
+    }
+
+    fn remove_files<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        paths: &'a [String],
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        self.remove_inside(container, paths).boxed()
     }
 
     fn log_in(&self, logins: Vec<Login>) {
@@ -161,10 +179,12 @@ impl DockerEngine {
         })
     }
 
+    /// Runs a command in a container, as its own user or another.
     pub(super) async fn run_inside(
         &self,
         container: &str,
         command: &[String],
+        user: Option<&str>,
     ) -> Result<(i64, Vec<LogChunk>), EngineError> {
         let id = self.must_inspect(container).await?.id;
         let docker = self.client().docker();
@@ -173,6 +193,7 @@ impl DockerEngine {
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             cmd: Some(command.to_vec()),
+            user: user.map(str::to_owned),
             ..CreateExecOptions::default()
         };
         let exec = within("exec", CHANGE, async {

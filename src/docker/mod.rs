@@ -15,6 +15,7 @@ pub mod endpoint;
 pub mod engine;
 mod events;
 mod failure;
+mod files;
 mod hooks;
 pub mod image;
 pub mod labels;

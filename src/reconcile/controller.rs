@@ -11,6 +11,7 @@ mod carry_out;
 #[cfg(test)]
 mod contract;
 mod drift;
+mod files;
 mod heal;
 mod holds;
 mod keeping;
@@ -23,6 +24,7 @@ mod tests;
 mod waiting;
 
 pub use apply::{Preview, Wish};
+pub use files::{Copied, Tar};
 pub use holds::Held;
 pub use orders::{Meant, Obeyed, Order, RunCommand, Words};
 pub use past::{Entry, History, RevisionSummary, Rollback, Why};

@@ -52,6 +52,25 @@ pub trait Console: Send + Sync + 'static {
         command: &'a [String],
     ) -> BoxFuture<'a, Result<(i64, Vec<LogChunk>), EngineError>>;
 
+    /// Puts files into a container: a tar, whose names begin at a folder that is there.
+    /// What is of the same name is replaced.
+    fn put_files<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        folder: &'a str,
+        tar: BoxStream<'static, Result<Bytes, std::io::Error>>,
+    ) -> BoxFuture<'a, Result<(), EngineError>>;
+
+    /// Removes files, and folders with all that is in them, from a running container.
+    /// What is not there is removed. Engines have no call for it: a `rm` of the
+    /// image's own does it, and where there is none that is
+    /// [`EngineError::CannotRun`].
+    fn remove_files<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        paths: &'a [String],
+    ) -> BoxFuture<'a, Result<(), EngineError>>;
+
     /// Takes logins at registries, for later pulls. They are kept in memory only.
     fn log_in(&self, logins: Vec<Login>);
 

@@ -77,6 +77,8 @@ struct World {
     output: BTreeMap<String, String>,
     /// Whose output was asked for, and what of it.
     read: Vec<(String, LogOptions)>,
+    /// What was put into whom, and where.
+    files: Vec<(ContainerId, String, String)>,
     made: u64,
 }
 
@@ -156,6 +158,11 @@ impl FakeEngine {
         self.world().read.clone()
     }
 
+    /// What was put into whom so far, and where.
+    pub fn files(&self) -> Vec<(ContainerId, String, String)> {
+        self.world().files.clone()
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         // Whoever panicked with the lock failed a test of its own.
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
@@ -221,6 +228,48 @@ impl Console for FakeEngine {
         _command: &'a [String],
     ) -> BoxFuture<'a, Result<(i64, Vec<LogChunk>), EngineError>> {
         ready(Err(not_found(&container))).boxed()
+    }
+
+    fn put_files<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        folder: &'a str,
+        tar: BoxStream<'static, Result<Bytes, std::io::Error>>,
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        async move {
+            let mut content = Vec::new();
+            let mut tar = tar;
+            while let Some(chunk) = tar.next().await {
+                let chunk = chunk.map_err(|error| EngineError::Refused {
+                    status: 400,
+                    message: error.to_string(),
+                })?;
+                content.extend_from_slice(&chunk);
+            }
+            let mut world = self.world();
+            if !world
+                .observed
+                .containers
+                .iter()
+                .any(|one| one.id == *container)
+            {
+                return Err(not_found(container));
+            }
+            let said = String::from_utf8_lossy(&content).into_owned();
+            world
+                .files
+                .push((container.clone(), folder.to_owned(), said));
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn remove_files<'a>(
+        &'a self,
+        container: &'a ContainerId,
+        _paths: &'a [String],
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        ready(Err(not_found(container))).boxed()
     }
 
     fn log_in(&self, _logins: Vec<Login>) {}
