@@ -40,11 +40,12 @@
 //! | [`config`] | from `cosmos.toml` to a workspace | `workspace` |
 //! | [`store`] | what survives a restart | `workspace` |
 //! | [`traffic`] | what the proxy does with a byte | `workspace` |
+//! | [`watch`] | what changed on disk | - |
 //! | [`reconcile`] | making it true: the engine's port, the executor, the loop | `workspace`, `plan`, `store` |
 //! | [`docker`] | the engine | `workspace`, `plan`, `reconcile` |
 //! | [`api`] | both ends of the wire | `workspace`, `plan`, `reconcile` |
 //! | [`server`] | `cosmos serve`: where the parts are wired | `workspace`, `plan`, `store`, `traffic`, `reconcile`, `docker`, `api` |
-//! | [`cli`] | one verb per file; the only part that prints | `workspace`, `plan`, `config`, `reconcile`, `api`, `docker*`, `server*` |
+//! | [`cli`] | one verb per file; the only part that prints | `workspace`, `plan`, `config`, `watch`, `reconcile`, `api`, `docker*`, `server*` |
 //!
 //! Some crates have a home, so that what they do is in one place:
 //!
@@ -54,6 +55,7 @@
 //! | `rusqlite` | `store` |
 //! | `figment` | `config` |
 //! | `saphyr_parser` | `config` |
+//! | `notify` | `watch` |
 //! | `clap` | `cli` |
 //! | `axum` | `api`, `server` |
 //! | `tokio` | `traffic`, `reconcile`, `store`, `docker`, `api`, `server`, `cli` |
@@ -82,4 +84,5 @@ pub mod reconcile;
 pub mod server;
 pub mod store;
 pub mod traffic;
+pub mod watch;
 pub mod workspace;
