@@ -78,7 +78,7 @@ struct World {
     /// Whose output was asked for, and what of it.
     read: Vec<(String, LogOptions)>,
     /// What was put into whom, and where.
-    files: Vec<(ContainerId, String, String)>,
+    copied: Vec<(ContainerId, String, String)>,
     made: u64,
 }
 
@@ -160,7 +160,7 @@ impl FakeEngine {
 
     /// What was put into whom so far, and where.
     pub fn files(&self) -> Vec<(ContainerId, String, String)> {
-        self.world().files.clone()
+        self.world().copied.clone()
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -257,7 +257,7 @@ impl Console for FakeEngine {
             }
             let said = String::from_utf8_lossy(&content).into_owned();
             world
-                .files
+                .copied
                 .push((container.clone(), folder.to_owned(), said));
             Ok(())
         }

@@ -77,7 +77,7 @@ impl Engine for Keeping {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::Bench;
+    use super::super::tests::{Bench, wish};
     use crate::{
         plan::test_workspace::{service, shop},
         reconcile::fake::Fault,
@@ -105,7 +105,7 @@ mod tests {
         bench.apply(&with("a")).await;
         let died = bench.engine.calls().len();
         bench.engine.fail(died, Fault::CrashAfter);
-        assert_eq!(bench.apply(&with("b")).await.failed, 1);
+        assert!(bench.wish(wish(&with("b"))).await.is_err());
         bench.engine.recover();
         bench.apply(&with("b")).await;
         let id = bench.container("shop-web-1").id;
