@@ -13,8 +13,8 @@ pub use crate::{
     plan::{Sign, StepId, StepSummary, Subject},
     reconcile::{
         controller::{
-            CommandStatus, ContainerStatus, Copied, Entry, Found, Held, History, RevisionSummary,
-            Rollback, RunCommand, ServiceState, ServiceStatus, Status, Why, Wish,
+            CommandStatus, ContainerStatus, Copied, Entry, Found, Held, History, Rerun,
+            RevisionSummary, Rollback, RunCommand, ServiceState, ServiceStatus, Status, Why, Wish,
         },
         engine::{BuildState, BuildStep, Builder, ImageBuild, LogOptions, Progress, StepPlace},
         event::{Event, Outcome, Problem},

@@ -158,6 +158,25 @@ pub(super) struct Project {
     pub(super) set: Vec<String>,
 }
 
+/// Which one-shots run again though nothing changed.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Rerun {
+    /// Run one-shots again though nothing changed: all that `up` runs, or only these
+    // With `=` only: a word behind it is a service.
+    #[arg(
+        long = "rerun",
+        value_name = "COMMAND",
+        num_args = 0..=1,
+        require_equals = true,
+        value_delimiter = ',',
+        default_missing_value = EVERY
+    )]
+    pub(super) commands: Vec<String>,
+}
+
+/// `--rerun` alone: no command is called that.
+pub(super) const EVERY: &str = "*";
+
 /// Whether the config may do what reaches the host.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct Trust {
@@ -168,7 +187,7 @@ pub(super) struct Trust {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cosmos up\n  cosmos up web            only web, and what it depends on\n  cosmos up --no-wait      do not wait until everything is ready"
+    after_help = "Examples:\n  cosmos up\n  cosmos up web            only web, and what it depends on\n  cosmos up --no-wait      do not wait until everything is ready\n  cosmos up --rerun=migrate    and run `migrate` again, though nothing changed"
 )]
 pub(super) struct Up {
     /// Only these services, and what they depend on
@@ -185,6 +204,8 @@ pub(super) struct Up {
     /// Forget every override first
     #[arg(long)]
     pub(super) release: bool,
+    #[command(flatten)]
+    pub(super) rerun: Rerun,
     /// Carry out only the plan with this digest
     #[arg(long, value_name = "DIGEST")]
     pub(super) expect: Option<String>,
@@ -256,6 +277,8 @@ pub(super) struct Down {
 pub(super) struct Plan {
     #[command(flatten)]
     pub(super) project: Project,
+    #[command(flatten)]
+    pub(super) rerun: Rerun,
     /// Exit with 3 if something would change
     #[arg(long)]
     pub(super) exit_code: bool,
@@ -562,6 +585,24 @@ mod tests {
             let start = start(line);
             assert_eq!(start.words, words, "{line}");
             assert!(!start.detach, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_runs_again_is_all_or_what_is_named() {
+        for (line, commands, services) in [
+            ("up", vec![], vec![]),
+            ("up --rerun", vec![EVERY], vec![]),
+            ("up --rerun web", vec![EVERY], vec!["web"]),
+            ("up --rerun=seed web", vec!["seed"], vec!["web"]),
+            ("up --rerun=a,b --rerun=c", vec!["a", "b", "c"], vec![]),
+        ] {
+            let words = std::iter::once("cosmos").chain(line.split(' '));
+            let Verb::Up(up) = Cli::try_parse_from(words).unwrap().verb else {
+                panic!("{line}");
+            };
+            assert_eq!(up.rerun.commands, commands, "{line}");
+            assert_eq!(up.services, services, "{line}");
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     error::Failure,
     trust,
     ui::{outln, show_plan},
-    up::secrets,
+    up::{rerun, secrets},
 };
 use crate::{
     api::{
@@ -39,6 +39,7 @@ pub(super) async fn run(global: Global, args: Plan) -> Result<ExitCode, Failure>
         no_wait: false,
         only: Vec::new(),
         release: false,
+        rerun: rerun(&loaded, &args.rerun)?,
         may_log_in: false,
         by: "cosmos plan".to_owned(),
     };

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper::Method;
 
 use super::{
-    args::{Global, Up},
+    args::{self, Global, Up},
     bootstrap, build, context, credentials,
     error::{Failure, Kind},
     ui::{Screen, duration, follow, outln, plural, sayln},
@@ -14,13 +14,14 @@ use super::{
 use crate::{
     api::{
         client::{Client, encoded},
-        wire::{Event, Outcome, Status, Wish},
+        wire::{Event, Outcome, Rerun, Status, Wish},
     },
-    config::Loaded,
+    config::{self, Loaded},
 };
 
 pub(super) async fn run(global: Global, args: Up) -> Result<ExitCode, Failure> {
     let loaded = context::load_trusted(&global, &args.project, args.trust.given)?;
+    let wish = wish(&loaded, &args)?;
     let client = bootstrap::client_for(&global, &loaded.workspace).await?;
     if args.build {
         let images: Vec<_> = build::built_images(&loaded)
@@ -28,24 +29,48 @@ pub(super) async fn run(global: Global, args: Up) -> Result<ExitCode, Failure> {
             .collect();
         build::build(&global, &client, &loaded, &images).await?;
     }
-    let outcome = apply(&global, &client, &loaded, wish(&loaded, &args)).await?;
-    if !global.quiet && global.progress != super::args::Progress::Json {
+    let outcome = apply(&global, &client, &loaded, wish).await?;
+    if !global.quiet && global.progress != args::Progress::Json {
         report(&client, &loaded, &outcome).await?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) fn wish(loaded: &Loaded, args: &Up) -> Wish {
-    Wish {
+fn wish(loaded: &Loaded, args: &Up) -> Result<Wish, Failure> {
+    Ok(Wish {
         workspace: loaded.workspace.clone(),
         secrets: secrets(loaded),
         expect: args.expect.clone(),
         no_wait: args.no_wait,
         only: args.services.clone(),
         release: args.release,
+        rerun: rerun(loaded, &args.rerun)?,
         may_log_in: credentials::may_be_any(),
         by: words("cosmos up", &args.services),
+    })
+}
+
+/// The one-shots that are to be run again.
+pub(super) fn rerun(loaded: &Loaded, args: &args::Rerun) -> Result<Rerun, Failure> {
+    if args.commands.is_empty() {
+        return Ok(Rerun::Nothing);
     }
+    if args.commands.iter().any(|name| name == args::EVERY) {
+        return Ok(Rerun::Everything);
+    }
+    let declared = &loaded.workspace.commands;
+    let unknown = |name: &&String| !declared.contains_key(name.as_str());
+    if let Some(name) = args.commands.iter().find(unknown) {
+        let known = || declared.keys().map(|name| name.as_str());
+        let known_ones: Vec<_> = known().collect();
+        let failure = Failure::usage(format!("the config declares no command `{name}`"));
+        return Err(match config::nearest(name, known()) {
+            Some(meant) => failure.hinted(format!("did you mean `{meant}`?")),
+            None if known_ones.is_empty() => failure.hinted("it declares none"),
+            None => failure.hinted(format!("it declares: {}", known_ones.join(", "))),
+        });
+    }
+    Ok(Rerun::Only(args.commands.iter().cloned().collect()))
 }
 
 /// An order in words, for whoever asks later. Without options: one may hold a secret.
@@ -142,9 +167,14 @@ async fn order(
     if is_told || !loaded.workspace.network.ipv6 {
         return Ok(last);
     }
-    // The order stands; given again, it is told how it goes on.
+    // The order stands; given again, it is told how it goes on. What was to run
+    // again has begun to.
     bootstrap::answers_again(client).await;
-    let events = client.events(Method::PUT, path, Some(wish)).await?;
+    let wish = Wish {
+        rerun: Rerun::Nothing,
+        ..wish.clone()
+    };
+    let events = client.events(Method::PUT, path, Some(&wish)).await?;
     follow(screen, events).await
 }
 

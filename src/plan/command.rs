@@ -73,8 +73,9 @@ impl<'a> Planner<'a> {
         let image_id = image.or(this_run.as_ref().map(|one| &one.container.image_id));
         let run = Fingerprint::of_run(command, image_id.map(String::as_str));
         let remembered = self.memory.completed.get(name);
-        if remembered == Some(&run) || this_run.is_some_and(|one| is_completed(one.container.state))
-        {
+        let is_done = remembered == Some(&run)
+            || this_run.is_some_and(|one| is_completed(one.container.state));
+        if is_done && !self.memory.asked.again.contains(name) {
             self.forget_doubles(&subject, this_run, &present);
             return Ok(Standing::Done);
         }
@@ -89,7 +90,12 @@ impl<'a> Planner<'a> {
             _ => {
                 self.claim(&container_name, &subject)?;
                 let needs = self.needs_to_launch(name.as_str(), container, &command.depends_on)?;
-                self.rerun(name, container, &spec, &present, needs)?
+                let reason = match is_done {
+                    // Nothing but that would have it run.
+                    true => Reason::AskedAgain,
+                    false => self.reason_to_run(name, &spec, &present),
+                };
+                self.rerun(name, container, &spec, &present, needs, &reason)?
             }
         };
         let action = Action::Await {
@@ -128,6 +134,29 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Why a command is run that is not under way.
+    fn reason_to_run(
+        &self,
+        name: &CommandName,
+        spec: &Fingerprint,
+        present: &[Owned<'a>],
+    ) -> Reason<'a> {
+        let origin = self.desired.origins.of(&format!("commands.{name}"));
+        let failed = present.iter().find_map(|one| match one.container.state {
+            ContainerState::Exited { code, .. } if code != 0 && one.owner.spec == *spec => {
+                Some(code)
+            }
+            _ => None,
+        });
+        match failed {
+            Some(code) => Reason::FailedBefore(code),
+            None if self.memory.completed.contains_key(name) || !present.is_empty() => {
+                Reason::InputsChanged(origin)
+            }
+            None => Reason::NeverRan(origin),
+        }
+    }
+
     /// Removes what is left of earlier runs, and runs it.
     fn rerun(
         &mut self,
@@ -136,31 +165,18 @@ impl<'a> Planner<'a> {
         spec: &Fingerprint,
         present: &[Owned<'a>],
         mut needs: Vec<super::StepId>,
+        reason: &Reason<'_>,
     ) -> Needs {
         let subject = Subject::Command(name.clone());
         let container_name = self.desired.identity.command_container(name);
-        let origin = self.desired.origins.of(&format!("commands.{name}"));
-        let failed = present.iter().find_map(|one| match one.container.state {
-            ContainerState::Exited { code, .. } if code != 0 && one.owner.spec == *spec => {
-                Some(code)
-            }
-            _ => None,
-        });
-        let reason = match failed {
-            Some(code) => Reason::FailedBefore(code),
-            None if self.memory.completed.contains_key(name) || !present.is_empty() => {
-                Reason::InputsChanged(origin)
-            }
-            None => Reason::NeverRan(origin),
-        };
         let generation = generation(&container_name, spec, present);
         let mut gone = Vec::new();
         for old in present {
             let stopped = match is_alive(old) {
-                true => self.stop(old, &subject, needs.clone(), &reason),
+                true => self.stop(old, &subject, needs.clone(), reason),
                 false => needs.clone(),
             };
-            gone.push(self.remove(old, &subject, stopped, &reason));
+            gone.push(self.remove(old, &subject, stopped, reason));
         }
         needs.extend(gone);
         // Another of ours may have been given its name by hand.
@@ -187,7 +203,7 @@ impl<'a> Planner<'a> {
             &subject,
             needs,
             Action::Launch(Box::new(launch)),
-            &reason,
+            reason,
         )])
     }
 }

@@ -69,6 +69,8 @@ pub(super) enum Reason<'a> {
     FailedBefore(i64),
     /// A command that ran, with something else.
     InputsChanged(Option<&'a Origin>),
+    /// A command that is done, and that somebody wants done again.
+    AskedAgain,
     /// A command is begun to be ended.
     OneShot,
     /// The image is asked for at every `up`.
@@ -123,6 +125,7 @@ impl fmt::Display for Reason<'_> {
             Self::InputsChanged(origin) => {
                 write!(f, "its image, run, env or inputs changed{}", At(*origin))
             }
+            Self::AskedAgain => f.write_str("asked for by --rerun"),
             Self::OneShot => f.write_str("it runs to its end"),
             Self::PullAlways => f.write_str("pull = \"always\""),
             Self::TakenDown => f.write_str("the workspace is taken down"),

@@ -18,6 +18,7 @@ mod keeping;
 mod leaving;
 mod orders;
 mod past;
+mod rerun;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use files::{Copied, Tar};
 pub use holds::Held;
 pub use orders::{Meant, Obeyed, Order, RunCommand, Words};
 pub use past::{Entry, History, RevisionSummary, Rollback, Why};
+pub use rerun::Rerun;
 pub use status::{CommandStatus, ContainerStatus, Found, ServiceState, ServiceStatus, Status};
 
 use std::{

@@ -14,7 +14,7 @@ mod schema;
 mod secrets;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, TryLockError},
     time::{SystemTime, UNIX_EPOCH},
@@ -418,6 +418,31 @@ impl Store {
              ON CONFLICT (workspace, command) DO UPDATE SET fingerprint = ?3, at = ?4",
                 params![key, command.as_str(), run.as_str(), now_millis()],
             )?;
+            Ok(())
+        })
+    }
+
+    /// Forgets that commands ran to their end.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn forget_runs(
+        &self,
+        key: &str,
+        commands: &BTreeSet<CommandName>,
+    ) -> Result<(), StoreError> {
+        if commands.is_empty() {
+            return Ok(());
+        }
+        self.write(|connection| {
+            let transaction = connection.transaction()?;
+            for command in commands {
+                transaction.execute(
+                    "DELETE FROM runs WHERE workspace = ?1 AND command = ?2",
+                    params![key, command.as_str()],
+                )?;
+            }
+            transaction.commit()?;
             Ok(())
         })
     }

@@ -8,7 +8,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-use super::{Controller, Events, Held, count, not_up, tell};
+use super::{Controller, Events, Held, Rerun, count, not_up, tell};
 use crate::{
     plan::{Action, Plan, Volumes, plan},
     reconcile::{
@@ -42,6 +42,9 @@ pub struct Wish {
     /// Forget every override first.
     #[serde(default)]
     pub release: bool,
+    /// One-shots to be run again though nothing changed.
+    #[serde(default)]
+    pub rerun: Rerun,
     /// There may be logins for registries: ask for them before anything is pulled.
     #[serde(default)]
     pub may_log_in: bool,
@@ -68,6 +71,7 @@ impl Wish {
             no_wait,
             only: Vec::new(),
             release: false,
+            rerun: Rerun::Nothing,
             may_log_in: false,
             by,
         }
@@ -124,9 +128,10 @@ impl Controller {
             return Ok(());
         }
         self.pull_always(&always, events).await?;
-        let (desired, memory) = self
+        let (desired, mut memory) = self
             .merged(&wish, &workspace, &wanted)
             .map_err(|error| Problem::from(&error))?;
+        memory.asked.again = wish.rerun.of(&workspace)?;
         let observed = self.seen(&desired).await?;
         let plan = plan(&desired, &observed, &memory);
 
@@ -210,9 +215,10 @@ impl Controller {
         let (workspace, wanted) = self.selected(wish)?;
         self.refuse_strangers(&workspace)?;
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
-        let (desired, memory) = self
+        let (desired, mut memory) = self
             .merged(wish, &workspace, &wanted)
             .map_err(|error| Problem::from(&error))?;
+        memory.asked.again = wish.rerun.of(&workspace)?;
         // The probes go on as they are: whoever only looks changes nothing.
         let plan = plan(&desired, &look.observed, &memory);
         let touched = plan.services();
@@ -424,12 +430,15 @@ impl Controller {
     ) -> Result<bool, Problem> {
         let key = workspace.identity.key();
         let secrets = decoded(&wish.secrets)?;
+        let again = wish.rerun.of(workspace)?;
         let write = || {
             self.store.secrets().replace(&key, &secrets)?;
             match wish.release {
                 true => self.store.declare_and_release(workspace)?,
                 false => self.store.declare(workspace)?,
             };
+            // Not done any more: if the new run fails, the next `up` tries again.
+            self.store.forget_runs(&key, &again)?;
             let fallbacks = self.store.fallbacks(&key)?.0;
             let tried = fallbacks.iter().map(|(service, _)| service);
             let mut tried = tried.filter(|name| wanted.iter().any(|it| it == name.as_str()));

@@ -103,6 +103,7 @@ pub(super) fn wish(workspace: &Workspace) -> Wish {
         no_wait: false,
         only: Vec::new(),
         release: false,
+        rerun: Rerun::default(),
         may_log_in: false,
         by: "cosmos up".to_owned(),
     }

@@ -12,6 +12,7 @@ mod compose;
 mod faults;
 mod heal;
 mod noop;
+mod oneshots;
 mod overrides;
 mod pull;
 mod shop;
