@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use crate::{
-    plan::{Sign, StepId, StepSummary, Subject},
+    plan::{Quiet, Sign, StepId, StepSummary, Subject},
     reconcile::{
         controller::{
             CommandStatus, ContainerStatus, Copied, Entry, Found, Held, History, Rerun,
@@ -70,6 +70,16 @@ pub struct PlanReport {
     /// The orders that say otherwise than the config, and are honoured.
     #[serde(default)]
     pub holds: Vec<Held>,
+    /// What would be in force without a step.
+    #[serde(default)]
+    pub quiet: Vec<Quiet>,
+}
+
+impl PlanReport {
+    /// Whether everything is as it is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.blocked.is_empty() && self.quiet.is_empty()
+    }
 }
 
 /// `DELETE /workspaces/KEY`: the query of `down`. Answers with [`Event`]s.

@@ -58,7 +58,7 @@ pub(super) async fn run(global: Global, args: Plan) -> Result<ExitCode, Failure>
         show_plan(&report);
         show_dangers(&loaded);
     }
-    let is_pending = !report.steps.is_empty() || !report.blocked.is_empty();
+    let is_pending = !report.is_empty();
     Ok(ExitCode::from(if args.exit_code && is_pending {
         3
     } else {

@@ -7,7 +7,7 @@ mod screen;
 mod table;
 
 pub(super) use hold::shown_hold;
-pub(super) use plan::show_plan;
+pub(super) use plan::{quiet_changes, show_plan};
 pub(super) use screen::{Screen, follow, follow_to_end};
 pub(super) use table::table;
 

@@ -9,12 +9,12 @@ use super::{
     args::{self, Global, Up},
     bootstrap, build, context, credentials,
     error::{Failure, Kind},
-    ui::{Screen, duration, follow, outln, plural, sayln},
+    ui::{Screen, duration, follow, out, outln, plural, quiet_changes, sayln},
 };
 use crate::{
     api::{
         client::{Client, encoded},
-        wire::{Event, Outcome, Rerun, Status, Wish},
+        wire::{Event, Outcome, Quiet, Rerun, Status, Wish},
     },
     config::{self, Loaded},
 };
@@ -29,9 +29,10 @@ pub(super) async fn run(global: Global, args: Up) -> Result<ExitCode, Failure> {
             .collect();
         build::build(&global, &client, &loaded, &images).await?;
     }
-    let outcome = apply(&global, &client, &loaded, wish).await?;
+    let mut screen = Screen::new(&global);
+    let outcome = apply(&mut screen, &global, &client, &loaded, wish).await?;
     if !global.quiet && global.progress != args::Progress::Json {
-        report(&client, &loaded, &outcome).await?;
+        report(&client, &loaded, screen.quiet(), &outcome).await?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -94,14 +95,14 @@ pub(super) fn secrets(loaded: &Loaded) -> BTreeMap<crate::workspace::SecretName,
 /// Sends the workspace, and follows it to its end. The first Ctrl-C stops
 /// following: an order that was sent stands, and the server goes on with it.
 async fn apply(
+    screen: &mut Screen,
     global: &Global,
     client: &Client,
     loaded: &Loaded,
     wish: Wish,
 ) -> Result<Outcome, Failure> {
-    let mut screen = Screen::new(global);
     let last = tokio::select! {
-        last = order_and_build(&mut screen, global, client, loaded, wish) => last?,
+        last = order_and_build(screen, global, client, loaded, wish) => last?,
         // Cancel-safe: what is given up is told, and goes on where it was next time.
         _ = tokio::signal::ctrl_c() => {
             screen.clear();
@@ -178,9 +179,15 @@ async fn order(
     follow(screen, events).await
 }
 
-async fn report(client: &Client, loaded: &Loaded, outcome: &Outcome) -> Result<(), Failure> {
+async fn report(
+    client: &Client,
+    loaded: &Loaded,
+    quiet: &[Quiet],
+    outcome: &Outcome,
+) -> Result<(), Failure> {
     let took = duration(Duration::from_millis(outcome.millis));
-    if outcome.succeeded == 0 {
+    out!("{}", quiet_changes(quiet));
+    if outcome.succeeded == 0 && quiet.is_empty() {
         outln!(
             "up to date ({}, {took})",
             plural(outcome.services, "service")

@@ -4,6 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::quiet::Quiet;
 use crate::workspace::{
     AfterCondition, CommandName, Container, ContainerId, ContainerName, File, Health, Hooks,
     ImageRef, Network, NetworkName, Owner, Resources, ServiceName, Volume, VolumeName,
@@ -18,6 +19,11 @@ pub struct Plan {
     pub blocked: Vec<Blocked>,
     /// Containers with our labels that are not ours.
     pub ignored: Vec<Ignored>,
+    /// What changes in the declaration without a step.
+    pub quiet: Vec<Quiet>,
+    /// Stands for the declaration, where something changes in it without a step:
+    /// the digest has to cover what the steps do not.
+    pub declaration: Option<String>,
 }
 
 /// Something that is wanted and cannot be planned, for a reason in the world.

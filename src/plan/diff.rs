@@ -6,8 +6,13 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use serde::Serialize;
+
 use super::reason::At;
-use crate::workspace::{Container, File, MountSource, Origin, Origins, Resources};
+use crate::workspace::{
+    AfterCondition, Container, File, Health, HealthProbe, Image, MountSource, Origin, Origins,
+    Resources, Route, RunState, Service,
+};
 
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,6 +134,121 @@ pub(super) fn changes(
         .iter()
         .filter_map(|(key, view)| Some(FieldChange::new(key, how(view)?, path, origins)))
         .collect()
+}
+
+/// How a field of a service is looked at.
+type Look = fn(&Service) -> Seen;
+
+/// What of a service acts from outside its container, by field.
+const CONDUCT: &[(&str, Look)] = &[
+    ("route", |it| {
+        let route = it.route.as_ref();
+        let text = |route: &Route| {
+            let path = route.path.as_deref().unwrap_or_default();
+            format!("{}{path}", route.port)
+        };
+        Seen::new(route.map_or_else(none, text), format!("{route:?}"))
+    }),
+    ("health", |it| {
+        let health = it.health.as_ref();
+        let text = |health: &Health| match &health.probe {
+            HealthProbe::Tcp { port } => format!("tcp {port}"),
+            HealthProbe::Http { path, port } => format!("http {port}{path}"),
+            // Either can hold what is nobody's business.
+            HealthProbe::Command { .. } => "command".to_owned(),
+            HealthProbe::Log { .. } => "log".to_owned(),
+        };
+        Seen::new(health.map_or_else(none, text), format!("{health:?}"))
+    }),
+    ("replicas", |it| Seen::plain(it.replicas.to_string())),
+    ("profiles", |it| {
+        let is_off = it.run == RunState::Off;
+        Seen::plain(if is_off { "off" } else { "on" }.to_owned())
+    }),
+    ("update", |it| Seen::plain(worded(&it.update))),
+    ("restart", |it| Seen::plain(worded(&it.restart))),
+    ("depends_on", |it| {
+        let each = |(on, condition): (&String, &AfterCondition)| format!("{on} {condition}");
+        let parts: Vec<_> = it.depends_on.iter().map(each).collect();
+        Seen::plain(match parts.is_empty() {
+            true => none(),
+            false => parts.join(", "),
+        })
+    }),
+    ("watch", |it| Seen::hidden(format!("{:?}", it.watch))),
+    ("hooks", |it| {
+        Seen::hidden(format!("{:?}", it.container.hooks))
+    }),
+    ("stop_grace", |it| {
+        Seen::plain(format!("{}s", it.container.stop_grace.as_secs_f32()))
+    }),
+    ("networks", |it| {
+        let names: Vec<_> = it
+            .container
+            .networks
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        Seen::plain(match names.is_empty() {
+            true => none(),
+            false => names.join(", "),
+        })
+    }),
+    ("image", |it| match &it.container.image {
+        Image::Pulled { policy, .. } => Seen::plain(format!("pull {}", worded(policy))),
+        Image::Built { .. } => Seen::plain("build".to_owned()),
+    }),
+    ("configs", |it| {
+        let how = |file: &File| format!("{} {:?}", file.target, file.reload);
+        let files: Vec<_> = it.container.reloadable().map(how).collect();
+        Seen::hidden(files.join(" "))
+    }),
+];
+
+/// A value: what is shown of it, and what stands for all of it.
+struct Seen {
+    shown: String,
+    whole: String,
+}
+
+impl Seen {
+    fn new(shown: String, whole: String) -> Self {
+        Self { shown, whole }
+    }
+
+    fn plain(text: String) -> Self {
+        Self::new(text.clone(), text)
+    }
+
+    fn hidden(whole: String) -> Self {
+        Self::new(String::new(), whole)
+    }
+}
+
+/// A word of the config.
+fn worded(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => none(),
+    }
+}
+
+/// What differs between two declarations of the service at `path` beside its container.
+pub(super) fn conduct(
+    old: &Service,
+    new: &Service,
+    path: &str,
+    origins: &Origins,
+) -> Vec<FieldChange> {
+    let changes = CONDUCT.iter().filter_map(|(key, field)| {
+        let (old, new) = (field(old), field(new));
+        let how = match old.shown == new.shown {
+            true => String::new(),
+            false => format!("{} → {}", old.shown, new.shown),
+        };
+        (old.whole != new.whole).then(|| FieldChange::new(key, how, path, origins))
+    });
+    changes.collect()
 }
 
 /// The limits of the part at `path` that differ.

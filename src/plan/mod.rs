@@ -15,6 +15,7 @@ mod estate;
 mod needs;
 mod planner;
 mod print;
+mod quiet;
 mod reason;
 mod reload;
 mod replace;
@@ -31,5 +32,6 @@ pub use action::{
 };
 pub use command::completed_run;
 pub use planner::plan;
+pub use quiet::Quiet;
 pub use restart::restart;
 pub use teardown::{Volumes, teardown};

@@ -9,9 +9,10 @@ use super::action::{Action, Plan, Reread, Sign, Step, StepSummary, Subject};
 use crate::workspace::{Hooks, fingerprint};
 
 impl Plan {
-    /// Whether there is nothing to do and nothing in the way.
+    /// Whether there is nothing to do, nothing in the way, and nothing that changes
+    /// without a step.
     pub fn is_empty(&self) -> bool {
-        self.steps.is_empty() && self.blocked.is_empty()
+        self.steps.is_empty() && self.blocked.is_empty() && self.quiet.is_empty()
     }
 
     /// How many steps change something: all but the waits.
@@ -34,7 +35,10 @@ impl Plan {
             .iter()
             .map(|step| (step.id, &step.needs, &step.subject, &step.action))
             .collect();
-        fingerprint::digest(&steps)
+        match &self.declaration {
+            None => fingerprint::digest(&steps),
+            Some(declaration) => fingerprint::digest(&(steps, declaration)),
+        }
     }
 }
 
@@ -194,6 +198,9 @@ impl fmt::Display for Plan {
                 f,
                 "{id:ids$} {action:actions$}{gap}{after:needs$}  {reason}"
             )?;
+        }
+        for quiet in &self.quiet {
+            writeln!(f, "= {}  {}", quiet.of, quiet.change)?;
         }
         for blocked in &self.blocked {
             writeln!(f, "blocked {}: {}", blocked.subject, blocked.why)?;

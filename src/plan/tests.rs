@@ -2,6 +2,7 @@
 
 mod networks;
 mod orders;
+mod quiet;
 mod reload;
 
 use insta::assert_snapshot;

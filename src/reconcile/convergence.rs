@@ -416,6 +416,17 @@ proptest! {
     }
 
     #[test]
+    fn no_change_of_a_declaration_is_silent(
+        before in any_workspace(),
+        after in any_workspace(),
+    ) {
+        let mut lab = Lab::with(strangers());
+        lab.apply(&before);
+        let plan = lab.plan(&after).with_quiet_changes(Some(&before), &after);
+        assert_eq!(plan.is_empty(), before == after, "{plan}");
+    }
+
+    #[test]
     fn a_plan_does_not_depend_on_the_order_in_which_the_engine_lists(
         before in any_workspace(),
         meddling in prop::collection::vec(any_meddling(), 0..6),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::engine::Progress;
-use crate::plan::{StepId, StepSummary, Subject};
+use crate::plan::{Quiet, StepId, StepSummary, Subject};
 
 /// Something that happened. Streams are NDJSON lines of these.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +13,11 @@ pub enum Event {
     PlanMade {
         /// Its steps, in order.
         steps: Vec<StepSummary>,
+    },
+    /// What was declared changed without a step: it is in force.
+    DeclarationChanged {
+        /// Each change.
+        changes: Vec<Quiet>,
     },
     /// Something that is wanted could not be planned.
     Blocked {

@@ -53,6 +53,7 @@ pub(super) async fn plan(
         blocked: plan.blocked.iter().map(Problem::from).collect(),
         unchanged,
         holds,
+        quiet: plan.quiet,
     }))
 }
 

@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use indexmap::IndexMap;
 
 use super::{hold, out, printable};
-use crate::api::wire::{PlanReport, Sign, StepSummary, Subject};
+use crate::api::wire::{PlanReport, Quiet, Sign, StepSummary, Subject};
 
 /// Prints a plan on stdout.
 pub(crate) fn show_plan(report: &PlanReport) {
@@ -31,8 +31,13 @@ fn rendered(report: &PlanReport) -> String {
         }
     }
     for name in &report.unchanged {
-        let _ = writeln!(text, "= {name}{}", held(report, name));
+        let held = held(report, name);
+        // What changed of it is said below.
+        if !held.is_empty() || !report.quiet.iter().any(|quiet| quiet.of == *name) {
+            let _ = writeln!(text, "= {name}{held}");
+        }
     }
+    text.push_str(&quiet_changes(&report.quiet));
     for problem in &report.blocked {
         let _ = writeln!(text, "! {}", printable(&problem.message));
         if let Some(hint) = &problem.hint {
@@ -40,16 +45,20 @@ fn rendered(report: &PlanReport) -> String {
         }
     }
     let count = |sign| report.steps.iter().filter(|step| step.sign == sign).count();
-    if report.steps.is_empty() && report.blocked.is_empty() {
+    if report.is_empty() {
         let _ = writeln!(text, "nothing to do");
     } else {
         let _ = writeln!(
             text,
-            "{} to add, {} to change, {} to remove, {} unchanged   plan {}",
+            "{} to add, {} to change, {} to remove, {} unchanged{}   plan {}",
             count(Sign::Add),
             count(Sign::Change),
             count(Sign::Remove),
             report.unchanged.len(),
+            match report.quiet.len() {
+                0 => String::new(),
+                count => format!(", {count} without a step"),
+            },
             report.digest.get(..12).unwrap_or(&report.digest),
         );
     }
@@ -66,6 +75,16 @@ fn held(report: &PlanReport, service: &str) -> String {
         true => String::new(),
         false => format!("  {}", orders.join("; ")),
     }
+}
+
+/// What is in force without a step, a line each.
+pub(crate) fn quiet_changes(changes: &[Quiet]) -> String {
+    let width = changes.iter().map(|quiet| quiet.of.chars().count()).max();
+    let width = width.unwrap_or(0);
+    changes
+        .iter()
+        .map(|Quiet { of, change }| format!("= {:<width$}  {}\n", printable(of), printable(change)))
+        .collect()
 }
 
 fn by_subject(steps: &[StepSummary]) -> IndexMap<String, Vec<&StepSummary>> {

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     api::{
         client::ClientError,
-        wire::{BuildState, Event, Problem, Progress, Sign, StepId, StepSummary},
+        wire::{BuildState, Event, Problem, Progress, Quiet, Sign, StepId, StepSummary},
     },
     cli::error::Failure,
 };
@@ -44,6 +44,7 @@ pub(crate) struct Screen {
     builds: Builds,
     problems: Vec<Problem>,
     skipped: u32,
+    quiet: Vec<Quiet>,
 }
 
 enum Form {
@@ -96,6 +97,7 @@ impl Screen {
             builds: Builds::default(),
             problems: Vec::new(),
             skipped: 0,
+            quiet: Vec::new(),
         }
     }
 
@@ -112,6 +114,11 @@ impl Screen {
     /// Whether more was said than is still to be seen.
     pub(crate) fn is_in_place(&self) -> bool {
         matches!(self.form, Form::InPlace(_))
+    }
+
+    /// What changed without a step, as far as was told.
+    pub(crate) fn quiet(&self) -> &[Quiet] {
+        &self.quiet
     }
 
     /// Takes one event.
@@ -145,6 +152,7 @@ impl Screen {
                     form.end_image(image);
                 }
             }
+            Event::DeclarationChanged { changes } => self.quiet.clone_from(changes),
             Event::BuildNeeded { .. }
             | Event::LoginsWanted { .. }
             | Event::ContainerCreated { .. }

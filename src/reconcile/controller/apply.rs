@@ -16,7 +16,7 @@ use crate::{
         history::Cause,
     },
     store::StoreError,
-    workspace::{Image, ImageRef, Memory, PullPolicy, RunState, SecretName, Workspace},
+    workspace::{Image, ImageRef, Memory, Observed, PullPolicy, RunState, SecretName, Workspace},
 };
 
 /// Twelve digits: as many as people know of ids, and far from a chance match.
@@ -133,7 +133,7 @@ impl Controller {
             .map_err(|error| Problem::from(&error))?;
         memory.asked.again = wish.rerun.of(&workspace)?;
         let observed = self.seen(&desired).await?;
-        let plan = plan(&desired, &observed, &memory);
+        let plan = self.planned(&workspace, &desired, &observed, &memory)?;
 
         let pulled = pulled(&plan);
         if wish.may_log_in && !pulled.is_empty() {
@@ -160,6 +160,10 @@ impl Controller {
         let before = self.newest(&key)?;
         let is_new = self.commit(&wish, &workspace, &wanted)?;
 
+        if !plan.quiet.is_empty() {
+            let changes = plan.quiet.clone();
+            tell(events, Event::DeclarationChanged { changes });
+        }
         let is_done = plan.steps.is_empty();
         let cause = Cause::Up {
             by: wish.by.clone(),
@@ -220,7 +224,7 @@ impl Controller {
             .map_err(|error| Problem::from(&error))?;
         memory.asked.again = wish.rerun.of(&workspace)?;
         // The probes go on as they are: whoever only looks changes nothing.
-        let plan = plan(&desired, &look.observed, &memory);
+        let plan = self.planned(&workspace, &desired, &look.observed, &memory)?;
         let touched = plan.services();
         let unchanged = desired
             .services
@@ -239,6 +243,22 @@ impl Controller {
             unchanged,
             holds,
         })
+    }
+
+    /// The plan for a workspace, with what changes in it without a step.
+    fn planned(
+        &self,
+        workspace: &Workspace,
+        desired: &Workspace,
+        observed: &Observed,
+        memory: &Memory,
+    ) -> Result<Plan, Problem> {
+        let before = self
+            .store
+            .declared(&workspace.identity.key())
+            .map_err(|error| Problem::from(&error))?
+            .map(|declared| declared.workspace);
+        Ok(plan(desired, observed, memory).with_quiet_changes(before.as_ref(), workspace))
     }
 
     /// Takes a workspace down: its containers, its own network, and its volumes
