@@ -40,7 +40,11 @@ use crate::{
 };
 
 /// How often it is looked whether the mounted socket is still the engine's.
-const SOCKET_CHECK: Duration = Duration::from_secs(5);
+const SOCKET_CHECK: Duration = Duration::from_millis(500);
+
+/// How long requests are still served once it is not. An engine that restarts takes
+/// its socket away first; until it is back nobody would start us again.
+const STALE_SERVES: Duration = Duration::from_secs(3);
 
 /// Between two tries to reach an engine that does not answer.
 const ENGINE_RETRY: Duration = Duration::from_secs(1);
@@ -164,6 +168,9 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let engine = tokio::select! {
         // Cancel-safe: nothing was begun yet that could be left half done.
         engine = connect(&endpoint, &settings.installation) => Arc::new(engine?),
+        () = socket_went_stale(endpoint.socket().map(Path::to_owned)) => {
+            return Err(ServeError::StaleSocket);
+        }
         () = asked_to_end() => return Ok(()),
     };
     engine.set_secrets(Arc::new(StoredSecrets(Arc::clone(&store))));
@@ -379,6 +386,7 @@ async fn socket_went_stale(socket: Option<PathBuf>) {
         sleep(SOCKET_CHECK).await;
     }
     tracing::error!(socket = %socket.display(), "the engine's socket was replaced");
+    sleep(STALE_SERVES).await;
 }
 
 async fn asked_to_end() {
