@@ -53,6 +53,10 @@ const STARTED_ANSWERS_IN: Duration = Duration::from_secs(30);
 /// How long whoever created the container has to start it, before we do.
 const CREATOR_STARTS_IN: Duration = Duration::from_secs(5);
 
+/// How long the engine may take to start a proxy that ended. One that keeps ending
+/// waits for up to a minute, and whoever gives an order does not.
+const ENGINE_RESTARTS_IN: Duration = Duration::from_secs(1);
+
 /// How long an engine may take to publish the proxy's port anew.
 const PUBLISHED_IN: Duration = Duration::from_secs(10);
 
@@ -182,7 +186,7 @@ impl Bootstrap<'_> {
     /// The proxy's container, running: found, started or made.
     async fn found(&self) -> Result<FoundProxy, Failure> {
         let name = self.installation.proxy();
-        let mut created_by_others = None;
+        let (mut created_by_others, mut restarting) = (None, None);
         loop {
             match self.engine.inspect_proxy(&name).await? {
                 Some(found) if !found.is_ours => {
@@ -190,6 +194,15 @@ impl Bootstrap<'_> {
                         "the container `{name}` is not a Cosmos proxy"
                     ))
                     .hinted(format!("rename or remove it: `docker rm -f {name}`")));
+                }
+                Some(found) if found.status == "restarting" => {
+                    let since = *restarting.get_or_insert_with(Instant::now);
+                    if since.elapsed() > ENGINE_RESTARTS_IN {
+                        // Stopped, it is out of the engine's hands, and a start is ours.
+                        self.engine.stop_gently(found.id.as_str()).await?;
+                    } else {
+                        sleep(LOOK_AGAIN).await;
+                    }
                 }
                 Some(found) if found.is_running && self.is_connected(&found) => return Ok(found),
                 // Running, and nobody can reach it. Stopped first, since only a
