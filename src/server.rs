@@ -188,9 +188,18 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let controller = Arc::new(controller);
 
     // Then whoever gives it orders, behind the gate.
+    let interrupted = store.making().map_err(|source| ServeError::State {
+        folder: settings.state.clone(),
+        source,
+    })?;
+    let adhoc = || {
+        let (engine, store) = (Arc::clone(&engine), Arc::clone(&store));
+        Adhoc::new(engine, store, settings.installation.clone())
+    };
+    let clearing = tokio::spawn(clear_up(adhoc(), interrupted));
     let management = Management {
         controller: Arc::clone(&controller),
-        adhoc: Adhoc::new(engine, store, settings.installation.clone()),
+        adhoc: adhoc(),
         console,
         installation: settings.installation.clone(),
         starting: AtomicUsize::new(0),
@@ -236,9 +245,10 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     })
     .await;
 
-    for task in [routes.abort_handle(), healing.abort_handle(), stale_abort] {
+    for task in [routes, healing, clearing] {
         task.abort();
     }
+    stale_abort.abort();
     if *end.borrow() {
         return Err(ServeError::StaleSocket);
     }
@@ -260,6 +270,14 @@ struct StoredSecrets(Arc<Store>);
 impl SecretSource for StoredSecrets {
     fn secret(&self, workspace: &str, name: &SecretName, _hash: &str) -> Option<Vec<u8>> {
         self.0.secrets().of(workspace).ok()?.remove(name)
+    }
+}
+
+/// Clears up after the server before this one, as soon as the engine lets it.
+async fn clear_up(adhoc: Adhoc, interrupted: Vec<String>) {
+    while let Err(error) = adhoc.clear_up(&interrupted).await {
+        tracing::warn!(%error, "what was being made is still there");
+        sleep(ENGINE_RETRY).await;
     }
 }
 

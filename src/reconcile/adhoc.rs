@@ -12,8 +12,8 @@ use crate::{
     plan::{Action, Launch},
     store::{Store, StoreError},
     workspace::{
-        Container, ContainerId, ContainerName, Fingerprint, Hooks, Image, ImageRef, Installation,
-        Kind, Observed, ObservedContainer, Owner, PullPolicy, Resources, fingerprint,
+        Container, ContainerId, ContainerName, ContainerState, Fingerprint, Hooks, Image, ImageRef,
+        Installation, Kind, Observed, ObservedContainer, Owner, PullPolicy, Resources, fingerprint,
         name::label_from,
     },
 };
@@ -29,6 +29,10 @@ const TOKENLESS_MEMORY: i64 = 2 << 30;
 
 /// What a tokenless caller's container gets of processes.
 const TOKENLESS_PIDS: i64 = 512;
+
+/// Twelve: the word alone tells which container was being made, so that no two may
+/// ever have the same.
+pub(super) const GENERATION: usize = 12;
 
 /// How long a stop may take before the engine kills, as Docker's own default.
 pub const STOP_GRACE: Duration = Container::STOP_GRACE;
@@ -111,36 +115,22 @@ impl Adhoc {
         let image = container.image.reference().clone();
         let launch = self.launch(container, name, remove_when_done)?;
         let name = launch.name.clone();
-        let create = Action::Create(Box::new(launch));
-        let created = match self.create(&create, progress).await {
-            Err(EngineError::NoImage { .. }) => {
+        let id = match self.create(launch.clone(), progress).await {
+            Err(AdhocError::Engine(EngineError::NoImage { .. })) => {
                 self.engine
                     .perform(&Action::PullImage { image }, progress)
                     .await?;
-                self.create(&create, progress).await
-            }
-            other => other,
-        };
-        let id = match created {
-            Err(EngineError::Conflict { .. }) => {
-                return Err(AdhocError::Invalid(name_is_taken(&name)));
+                self.create(launch, progress).await?
             }
             other => other?,
         };
-        // Known as ours before it runs: nobody else would ever remove it.
         let start = Action::Start {
             container: name.clone(),
             hooks: Hooks::default(),
         };
-        let started = match self.store.own_adhoc(&id) {
-            Err(error) => Err(error.into()),
-            Ok(()) if hold => Ok(()),
-            Ok(()) => self
-                .engine
-                .perform(&start, progress)
-                .await
-                .map(drop)
-                .map_err(AdhocError::from),
+        let started = match hold {
+            true => Ok(()),
+            false => self.engine.perform(&start, progress).await.map(drop),
         };
         if let Err(error) = started {
             let remove = Action::Remove { container: name };
@@ -149,23 +139,55 @@ impl Adhoc {
             if self.engine.perform(&remove, progress).await.is_ok() {
                 let _ = self.store.disown_adhoc(&id);
             }
-            return Err(error);
+            return Err(error.into());
         }
         Ok((id, name))
     }
 
+    /// Makes a container that is known as ours before it runs: nobody else would ever
+    /// remove it.
     async fn create(
         &self,
-        create: &Action,
+        launch: Launch,
         progress: &(dyn Fn(Progress) + Send + Sync),
-    ) -> Result<ContainerId, EngineError> {
-        match self.engine.perform(create, progress).await? {
-            Done::Created(id) => Ok(id),
-            Done::Done => Err(EngineError::Refused {
-                status: 0,
-                message: "the engine created a container without an id".to_owned(),
-            }),
+    ) -> Result<ContainerId, AdhocError> {
+        let name = launch.name.clone();
+        match create_ours(&*self.engine, &self.store, launch, progress).await {
+            Err(AdhocError::Engine(EngineError::Conflict { .. })) => {
+                Err(AdhocError::Invalid(name_is_taken(&name)))
+            }
+            other => other,
         }
+    }
+
+    /// Removes what a server before this one was making when it ended: whoever
+    /// wanted it was never told of it, so it is no one's.
+    ///
+    /// # Errors
+    /// If the engine or the store refuses; asked again, it goes on where it was.
+    pub async fn clear_up(&self, interrupted: &[String]) -> Result<(), AdhocError> {
+        if interrupted.is_empty() {
+            return Ok(());
+        }
+        let observed = self.engine.observe().await?;
+        for generation in interrupted {
+            let made = observed.containers.iter().find(|container| {
+                // It never ran: what did is known by its id.
+                container.state == ContainerState::Created
+                    && container.owner.as_ref().is_some_and(|owner| {
+                        owner.kind == Kind::Adhoc && owner.generation == *generation
+                    })
+            });
+            if let Some(made) = made {
+                let container = made.name.clone();
+                tracing::info!(%container, "removing what was being made");
+                self.engine
+                    .perform(&Action::Remove { container }, &|_| ())
+                    .await?;
+            }
+            self.store.forget_making(generation)?;
+        }
+        Ok(())
     }
 
     fn launch(
@@ -196,7 +218,7 @@ impl Adhoc {
                 name: None,
                 replica: 1,
                 spec: Fingerprint::of_container(&container),
-                generation: random_word(4),
+                generation: random_word(GENERATION),
             },
             network: self.installation.network(),
             aliases: alias
@@ -230,6 +252,38 @@ impl Adhoc {
             }
         }
         Ok(ours)
+    }
+}
+
+/// Makes a container that is in no plan. Intent first, then the engine, then its id:
+/// killed anywhere between, the next server finds it by the intent.
+pub(super) async fn create_ours(
+    engine: &dyn Engine,
+    store: &Store,
+    launch: Launch,
+    progress: &(dyn Fn(Progress) + Send + Sync),
+) -> Result<ContainerId, AdhocError> {
+    let generation = launch.owner.generation.clone();
+    store.intend_adhoc(&generation)?;
+    let create = Action::Create(Box::new(launch));
+    match engine.perform(&create, progress).await {
+        Ok(Done::Created(id)) => {
+            store.made_adhoc(&generation, &id)?;
+            Ok(id)
+        }
+        Ok(Done::Done) => Err(EngineError::Refused {
+            status: 0,
+            message: "the engine created a container without an id".to_owned(),
+        }
+        .into()),
+        // It may be there for all we know.
+        Err(error @ (EngineError::Deadline { .. } | EngineError::Unreachable { .. })) => {
+            Err(error.into())
+        }
+        Err(error) => {
+            store.forget_making(&generation)?;
+            Err(error.into())
+        }
     }
 }
 
@@ -305,6 +359,7 @@ pub(crate) fn random_word(length: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reconcile::fake::{FakeEngine, Fault};
 
     #[test]
     fn a_generated_name_is_a_dns_label() {
@@ -319,6 +374,56 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    fn adhoc(engine: &Arc<FakeEngine>, store: &Arc<Store>) -> Adhoc {
+        let engine = Arc::clone(engine) as Arc<dyn Engine>;
+        Adhoc::new(engine, Arc::clone(store), Installation::default())
+    }
+
+    /// An engine on which a container of `image` can be started.
+    fn engine(image: &ImageRef) -> Arc<FakeEngine> {
+        let engine = FakeEngine::default();
+        engine.edit(|observed| {
+            observed.images.insert(image.clone(), "sha256:1".to_owned());
+            observed.networks.push(crate::workspace::ObservedNetwork {
+                id: "1".to_owned(),
+                name: Installation::default().network(),
+                workspace: None,
+                managed: true,
+                internal: false,
+                driver: "bridge".to_owned(),
+                gateways: Vec::new(),
+                subnets: Vec::new(),
+            });
+        });
+        Arc::new(engine)
+    }
+
+    async fn start(adhoc: &Adhoc, image: &ImageRef) -> Result<(), AdhocError> {
+        let wanted = container(image.clone(), Vec::new());
+        let started = adhoc.start(wanted, None, false, false, &|_| ()).await;
+        started.map(drop)
+    }
+
+    #[tokio::test]
+    async fn what_was_being_made_at_a_crash_is_removed_by_the_next_server() {
+        let image = ImageRef::new("alpine").unwrap();
+        let (engine, store) = (engine(&image), Arc::new(Store::in_memory().unwrap()));
+        let killed = adhoc(&engine, &store);
+        engine.fail(0, Fault::CrashAfter);
+        assert!(start(&killed, &image).await.is_err());
+        assert_eq!(engine.observed().containers.len(), 1);
+
+        engine.recover();
+        let next = adhoc(&engine, &store);
+        let interrupted = store.making().unwrap();
+        start(&next, &image).await.unwrap();
+        next.clear_up(&interrupted).await.unwrap();
+        let observed = engine.observed();
+        assert_eq!(next.ours(&observed).unwrap().len(), 1);
+        assert_eq!(observed.containers.len(), 1);
+        assert!(store.making().unwrap().is_empty());
     }
 
     #[test]

@@ -10,6 +10,7 @@
 mod files;
 mod history;
 mod leaving;
+mod making;
 mod schema;
 mod secrets;
 

@@ -96,6 +96,12 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (workspace, container, target)
     ) STRICT;
 ",
+    "
+    CREATE TABLE making (
+        generation TEXT PRIMARY KEY,
+        at         INTEGER NOT NULL
+    ) STRICT;
+",
 ];
 
 /// Sets the durability, then brings the tables up to date.

@@ -13,8 +13,7 @@ use super::{Controller, Event, not_up};
 use crate::{
     plan::{Action, Launch, plan, restart},
     reconcile::{
-        adhoc::{self, random_word},
-        engine::Done,
+        adhoc::{self, AdhocError, random_word},
         event::Problem,
         history::Cause,
     },
@@ -470,7 +469,7 @@ impl Controller {
         let canonical = desired.identity.command_container(name);
         let unique = ContainerName::new(format!("{canonical}-run-{}", random_word(4)))
             .map_err(|error| Problem::new("invalid_name", error.to_string()))?;
-        let create = Action::Create(Box::new(Launch {
+        let launch = Launch {
             name: unique.clone(),
             owner: Owner {
                 // In nobody's plan: it goes when it has run. The workspace is where
@@ -481,7 +480,7 @@ impl Controller {
                 name: Some(name.to_string()),
                 replica: 1,
                 spec: Fingerprint::of_container(&container),
-                generation: random_word(4),
+                generation: random_word(adhoc::GENERATION),
             },
             network: desired.network.name.clone(),
             aliases: Vec::new(),
@@ -489,19 +488,12 @@ impl Controller {
             health: None,
             remove_when_done: true,
             container,
-        }));
-        match self.engine.perform(&create, &|_| ()).await {
-            Ok(Done::Created(id)) => {
-                self.store
-                    .own_adhoc(&id)
-                    .map_err(|error| Problem::from(&error))?;
-                Ok((id, unique))
-            }
-            Ok(Done::Done) => Err(Problem::new(
-                "failed",
-                "the engine created a container without an id",
-            )),
-            Err(error) => Err(Problem::of_action(&create, &error)),
+        };
+        let action = Action::Create(Box::new(launch.clone()));
+        match adhoc::create_ours(&*self.engine, &self.store, launch, &|_| ()).await {
+            Ok(id) => Ok((id, unique)),
+            Err(AdhocError::Engine(error)) => Err(Problem::of_action(&action, &error)),
+            Err(error) => Err(Problem::from(&error)),
         }
     }
 }
