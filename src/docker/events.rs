@@ -49,8 +49,8 @@ impl Message {
         match (self.kind.as_str(), verb) {
             (
                 "container",
-                "create" | "start" | "die" | "died" | "oom" | "pause" | "unpause" | "rename"
-                | "update" | "destroy" | "remove" | "health_status",
+                "create" | "start" | "die" | "died" | "oom" | "stop" | "pause" | "unpause"
+                | "rename" | "update" | "destroy" | "remove" | "health_status",
             ) => Some(Change::Container {
                 // An engine tells a container's labels with its events.
                 is_ours: labels::is_ours(&self.actor.attributes, installation),

@@ -7,6 +7,7 @@
 //! Start reading at [`Controller::apply`] in `apply`, then `heal`.
 
 mod apply;
+mod by_hand;
 mod carry_out;
 #[cfg(test)]
 mod contract;
@@ -36,7 +37,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -90,6 +91,8 @@ pub struct Controller {
     retries: Mutex<HashMap<(String, Subject), heal::Retry>>,
     /// Since when the engine has been removing a container.
     dying: Mutex<HashMap<ContainerId, tokio::time::Instant>>,
+    /// Stopped by somebody else, with the engine's own words, and not started since.
+    stopped: Mutex<HashSet<ContainerId>>,
     /// About to be stopped: nobody is sent to them any more.
     leaving: Mutex<HashSet<ContainerName>>,
     /// When holds end that end by themselves.
@@ -104,6 +107,8 @@ pub struct Controller {
 struct Turn {
     lock: tokio::sync::Mutex<()>,
     wanted: Notify,
+    /// A person's order has it.
+    is_ordered: AtomicBool,
 }
 
 impl Turn {
@@ -113,7 +118,12 @@ impl Turn {
         let lock = self.lock.lock().await;
         // The wish is fulfilled: whoever heals next must not give way to it.
         let _ = self.wanted.notified().now_or_never();
-        Taken { world, _lock: lock }
+        self.is_ordered.store(true, Ordering::Relaxed);
+        Taken {
+            world,
+            is_ordered: &self.is_ordered,
+            _lock: lock,
+        }
     }
 }
 
@@ -121,11 +131,13 @@ impl Turn {
 /// changed meanwhile may have been passed over.
 struct Taken<'a> {
     world: &'a watch::Sender<u64>,
+    is_ordered: &'a AtomicBool,
     _lock: tokio::sync::MutexGuard<'a, ()>,
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
+        self.is_ordered.store(false, Ordering::Relaxed);
         self.world.send_modify(|version| *version += 1);
     }
 }
@@ -154,6 +166,7 @@ impl Controller {
             crashes: Mutex::default(),
             retries: Mutex::default(),
             dying: Mutex::default(),
+            stopped: Mutex::default(),
             leaving: Mutex::default(),
             ends: Mutex::default(),
             traffic: OnceLock::new(),
@@ -239,6 +252,11 @@ impl Controller {
                 container.readiness = Readiness::Starting;
             }
         }
+    }
+
+    fn lock_stopped(&self) -> std::sync::MutexGuard<'_, HashSet<ContainerId>> {
+        // Nothing panics while it is held; if something did, the set is whole.
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_leaving(&self) -> std::sync::MutexGuard<'_, HashSet<ContainerName>> {

@@ -30,6 +30,9 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The longest pause before an engine that went away is listened for again: asking
+/// costs nothing, and all waits for its return.
+const LONGEST_DEAFNESS: Duration = Duration::from_secs(1);
 /// A container that lived this long did not crash at its start.
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
 /// Without an event, everything is looked at again: events can be lost.
@@ -119,6 +122,7 @@ impl Controller {
                 if change == Change::Connected {
                     failures = 0;
                 }
+                self.note_stop(&change);
                 if self.concerns_us(&change) {
                     self.world.send_modify(|version| *version += 1);
                 }
@@ -127,7 +131,7 @@ impl Controller {
             sleep(
                 FIRST_PAUSE
                     .saturating_mul(1 << failures.min(10))
-                    .min(LONGEST_PAUSE),
+                    .min(LONGEST_DEAFNESS),
             )
             .await;
         }
@@ -198,6 +202,7 @@ impl Controller {
                 return Ok(next_try);
             }
         }
+        self.explain_starts(&look.observed, &mut plan);
         for step in plan.summaries() {
             tracing::info!(
                 workspace = key,
