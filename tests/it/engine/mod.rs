@@ -11,6 +11,7 @@ mod attach;
 mod build;
 mod docker;
 mod dockerfile;
+mod faults;
 mod founding;
 mod keys;
 mod support;

@@ -1,0 +1,81 @@
+//! Somebody works on our containers beside us, with the engine's own command line.
+
+use std::time::Instant;
+
+use super::{
+    super::workspace::{
+        idle,
+        support::{Place, docker, inspect, output, until},
+    },
+    is_whole, settles,
+};
+
+fn networks(container: &str) -> String {
+    let format = "{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}";
+    inspect(container, format).unwrap_or_default()
+}
+
+#[test]
+fn four_services_broken_by_hand_at_once_are_all_mended() {
+    let config = idle("limited", "resources = { cpus = 0.5 }")
+        + &idle("cut-off", "")
+        + &idle("renamed", "")
+        + &idle("removed", "");
+    let place = Place::up(&config);
+    let container = |name: &str| place.container(name);
+    let kept = ["limited", "cut-off", "renamed"].map(|name| (name, place.id(name)));
+    let removed = place.id("removed");
+    docker(&["update", "--cpus", "1.25", &container("limited")]);
+    docker(&[
+        "network",
+        "disconnect",
+        &place.network(),
+        &container("cut-off"),
+    ]);
+    docker(&[
+        "rename",
+        &container("renamed"),
+        &format!("{}-stray", place.name),
+    ]);
+    docker(&["rm", "-f", &container("removed")]);
+
+    let began = Instant::now();
+    until("all four are as declared", || {
+        let limit = inspect(&container("limited"), "{{.HostConfig.NanoCpus}}")?;
+        let is_back = |(name, id): &(&str, String)| place.running(name).as_ref() == Some(id);
+        let is_mended = limit == "500000000"
+            && networks(&container("cut-off")).contains(&place.network())
+            && kept.iter().all(is_back)
+            && place.running("removed").is_some_and(|id| id != removed);
+        is_mended.then_some(())
+    });
+    eprintln!(
+        "four services mended {:?} after the last was broken",
+        began.elapsed()
+    );
+    settles(&place);
+    let history = place.cosmos(&["history", "--json"]).succeeded().stdout;
+    for told in ["cpus", "is not in ", "was renamed to ", "missing"] {
+        assert!(history.contains(told), "no {told:?} in {history}");
+    }
+    is_whole(&place);
+}
+
+#[test]
+fn a_container_stopped_by_hand_runs_again_and_it_is_told_how_to_hold_it_stopped() {
+    let place = Place::up(&idle("one", ""));
+    let id = place.id("one");
+    let started = || inspect(&id, "{{.State.StartedAt}}").unwrap();
+    let before = started();
+    docker(&["stop", &id]);
+    until("it runs again", || {
+        (started() != before)
+            .then(|| place.running("one"))
+            .flatten()
+    });
+    let told = "was stopped by hand; `cosmos stop one` holds it stopped";
+    until("the proxy's log says so", || {
+        let said = output("docker", &["logs", &place.proxy()]);
+        said.stderr.contains(told).then_some(())
+    });
+}
