@@ -3,7 +3,8 @@
 //! It obeys the rules of a real engine that a plan can fall over: a name is
 //! held by one container, a host port by one that runs, a container needs its
 //! image and its network, and a start that fails leaves the container behind.
-//! It can be told to fail or to die at any call.
+//! It can be told to fail or to die at any call, to hide what it did last, and
+//! what it tells of changes.
 
 mod world;
 
@@ -19,6 +20,7 @@ use futures_util::{
     future::{BoxFuture, ready},
     stream::{self, BoxStream},
 };
+use tokio::sync::mpsc;
 
 use self::world::{World, not_found};
 use super::{
@@ -50,6 +52,10 @@ pub enum Fault {
     /// Cosmos dies before it: this call and all later ones fail until
     /// [`FakeEngine::recover`].
     CrashBefore,
+    /// Cosmos dies in the middle of it: a launched container is there, and neither
+    /// complete nor started; a restarted one is stopped. Of what has no middle,
+    /// nothing was done.
+    CrashMidway,
     /// Cosmos dies after it was done.
     CrashAfter,
 }
@@ -87,11 +93,63 @@ impl FakeEngine {
         self.world().faults.insert(call, fault);
     }
 
+    /// What happens to so many of the next calls of this kind, by the first word
+    /// of the action: `start`.
+    pub fn fail_next(&self, kind: &'static str, times: usize, fault: &Fault) {
+        let faults = std::iter::repeat_n((kind, fault.clone()), times);
+        self.world().by_kind.extend(faults);
+    }
+
+    /// Cosmos dies now.
+    pub fn crash(&self) {
+        self.world().is_crashed = true;
+    }
+
+    /// Whether Cosmos died.
+    pub fn is_crashed(&self) -> bool {
+        self.world().is_crashed
+    }
+
     /// Forgets every fault, and lives again after a crash.
     pub fn recover(&self) {
         let mut world = self.world();
         world.faults.clear();
+        world.by_kind.clear();
+        world.stale = None;
         world.is_crashed = false;
+    }
+
+    /// The next look does not show the last so many writes yet.
+    pub fn lag(&self, writes: usize) {
+        self.world().stale = Some(writes);
+    }
+
+    /// Tells whoever listens that something may have changed.
+    pub fn hint(&self) {
+        self.world().tell(&Change::Other);
+    }
+
+    /// The streams of changes end, as when the engine restarts.
+    pub fn end_changes(&self) {
+        self.world().listeners.clear();
+    }
+
+    /// Nothing of what changes is told from now on, or it is again.
+    pub fn mute(&self, is_mute: bool) {
+        self.world().is_mute = is_mute;
+    }
+
+    /// Containers that were started without all that belongs in them.
+    pub fn started_incomplete(&self) -> Vec<ContainerName> {
+        self.world().started_incomplete.clone()
+    }
+
+    /// Another engine that has what this one has.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            world: Mutex::new(self.world().fork()),
+        }
     }
 
     /// Whatever has this name is never ready.
@@ -155,9 +213,13 @@ impl Engine for FakeEngine {
     }
 
     fn changes(&self) -> BoxStream<'static, Change> {
-        stream::once(ready(Change::Connected))
-            .chain(stream::pending())
-            .boxed()
+        let (sender, listener) = mpsc::unbounded_channel();
+        self.world().listeners.push(sender);
+        let told = stream::unfold(listener, async |mut listener| {
+            let change = listener.recv().await?;
+            Some((change, listener))
+        });
+        stream::once(ready(Change::Connected)).chain(told).boxed()
     }
 }
 

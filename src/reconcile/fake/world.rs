@@ -1,12 +1,14 @@
 //! The world of the engine for tests, and its rules.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::SystemTime,
 };
 
+use tokio::sync::mpsc::UnboundedSender;
+
 use super::{
-    super::engine::{Done, EngineError, LogOptions},
+    super::engine::{Change, Done, EngineError, LogOptions},
     Fault,
 };
 use crate::{
@@ -14,16 +16,36 @@ use crate::{
     workspace::{
         AfterCondition, ContainerId, ContainerName, ContainerState, File, ImageRef, Kind,
         LiveSettings, MountSource, Network, NetworkName, Observed, ObservedContainer,
-        ObservedNetwork, Readiness, VolumeName, fingerprint,
+        ObservedNetwork, PortPublish, Readiness, VolumeName, fingerprint,
     },
 };
+
+/// Where an engine looks for a free host port first.
+const FIRST_CHOICE: u16 = 32768;
+
+/// As far back as a look can lag behind.
+const REMEMBERED: usize = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct World {
     pub(super) observed: Observed,
     pub(super) calls: Vec<String>,
     pub(super) faults: BTreeMap<usize, Fault>,
+    /// What happens to the next calls of a kind.
+    pub(super) by_kind: Vec<(&'static str, Fault)>,
     pub(super) is_crashed: bool,
+    /// What it had before each of the last writes, the oldest first.
+    pub(super) past: VecDeque<Observed>,
+    /// How many writes the next look does not show.
+    pub(super) stale: Option<usize>,
+    /// Who is told of changes.
+    pub(super) listeners: Vec<UnboundedSender<Change>>,
+    /// Nothing is told.
+    pub(super) is_mute: bool,
+    /// Containers without all that belongs in them.
+    pub(super) incomplete: BTreeSet<ContainerId>,
+    /// Those that were started all the same.
+    pub(super) started_incomplete: Vec<ContainerName>,
     /// What each container was made from, as far as it was made here.
     pub(super) launches: BTreeMap<ContainerId, Launch>,
     /// What was put into each, by place.
@@ -46,10 +68,36 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn look(&self) -> Result<Observed, EngineError> {
-        match self.is_crashed {
-            true => Err(died()),
-            false => Ok(self.observed.clone()),
+    /// The same world, that nobody listens to and nothing befalls.
+    pub(super) fn fork(&self) -> Self {
+        Self {
+            observed: self.observed.clone(),
+            calls: self.calls.clone(),
+            incomplete: self.incomplete.clone(),
+            launches: self.launches.clone(),
+            never_ready: self.never_ready.clone(),
+            unpullable: self.unpullable.clone(),
+            broken: self.broken.clone(),
+            exit_codes: self.exit_codes.clone(),
+            output: self.output.clone(),
+            made: self.made,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn look(&mut self) -> Result<Observed, EngineError> {
+        if self.is_crashed {
+            return Err(died());
+        }
+        let back = self.stale.take().unwrap_or(0).min(self.past.len());
+        let past = self.past.get(self.past.len() - back);
+        Ok(past.unwrap_or(&self.observed).clone())
+    }
+
+    pub(super) fn tell(&mut self, change: &Change) {
+        if !self.is_mute {
+            self.listeners
+                .retain(|listener| listener.send(change.clone()).is_ok());
         }
     }
 
@@ -59,23 +107,57 @@ impl World {
         if self.is_crashed {
             return Err(died());
         }
-        match self.faults.get(&number).cloned() {
-            None => self.perform(action),
+        let fault = self.faults.get(&number).cloned();
+        match fault.or_else(|| self.fault_of(action)) {
+            None => self.write(action),
             Some(Fault::Before(error)) => Err(error),
             Some(Fault::After(error)) => {
-                self.perform(action)?;
+                self.write(action)?;
                 Err(error)
             }
-            Some(Fault::CrashBefore) => {
-                self.is_crashed = true;
-                Err(died())
-            }
-            Some(Fault::CrashAfter) => {
+            Some(crash) => {
                 self.is_crashed = true;
                 // Whether it was done or not: nobody is there to be told.
-                let _ = self.perform(action);
+                let _ = match crash {
+                    Fault::CrashAfter => self.write(action).map(drop),
+                    Fault::CrashMidway => self.begin(action),
+                    _ => Ok(()),
+                };
                 Err(died())
             }
+        }
+    }
+
+    /// What befalls the next call of this kind.
+    fn fault_of(&mut self, action: &Action) -> Option<Fault> {
+        let text = action.to_string();
+        let kind = text.split(' ').next()?;
+        let mut faults = self.by_kind.iter();
+        let index = faults.position(|(of, _)| *of == kind)?;
+        Some(self.by_kind.remove(index).1)
+    }
+
+    /// Carries an action out, and tells of it.
+    fn write(&mut self, action: &Action) -> Result<Done, EngineError> {
+        self.past.push_back(self.observed.clone());
+        if self.past.len() > REMEMBERED {
+            self.past.pop_front();
+        }
+        let done = self.perform(action);
+        self.tell(&Change::Other);
+        done
+    }
+
+    /// The first half of an action.
+    fn begin(&mut self, action: &Action) -> Result<(), EngineError> {
+        match action {
+            Action::Launch(launch) | Action::Create(launch) => {
+                let id = self.create(launch)?;
+                self.incomplete.insert(id);
+                Ok(())
+            }
+            Action::Restart { container, .. } => self.stop(container),
+            _ => Ok(()),
         }
     }
 
@@ -164,8 +246,11 @@ impl World {
     }
 
     fn remove_network(&mut self, network: &NetworkName) -> Result<(), EngineError> {
+        // Whoever does not run is in it by name only.
+        let is_user =
+            |one: &&ObservedContainer| is_alive(one) && one.networks.contains_key(network);
         let mut containers = self.observed.containers.iter();
-        if let Some(user) = containers.find(|one| one.networks.contains_key(network)) {
+        if let Some(user) = containers.find(is_user) {
             return Err(conflict(format!("{} is in {network}", user.name)));
         }
         self.observed.networks.retain(|one| one.name != *network);
@@ -203,7 +288,14 @@ impl World {
         let Some(image_id) = self.observed.images.get(image).cloned() else {
             return Err(no_image(image));
         };
-        if self.container(&launch.name).is_ok() {
+        if let Ok(holder) = self.container(&launch.name) {
+            // What an earlier try of this very launch left is completed.
+            let is_earlier = holder.owner.as_ref() == Some(&launch.owner);
+            let id = holder.id.clone();
+            if is_earlier && self.launches.contains_key(&id) {
+                self.incomplete.remove(&id);
+                return Ok(id);
+            }
             return Err(conflict(format!("the name {} is in use", launch.name)));
         }
         let networks = || std::iter::once(&launch.network).chain(&launch.container.networks);
@@ -228,7 +320,7 @@ impl World {
             live: LiveSettings {
                 resources: launch.container.resources,
             },
-            ports: launch.container.ports.clone(),
+            ports: Vec::new(),
             exposed: Vec::new(),
         });
         Ok(id)
@@ -258,17 +350,9 @@ impl World {
         if let Some(gone) = networks.find(|network| !self.has_network(network)) {
             return Err(not_found(gone));
         }
-        let held = |port: &u16| {
-            let mut running = self
-                .observed
-                .containers
-                .iter()
-                .filter(|one| one.is_running());
-            running.any(|one| one.ports.iter().any(|held| held.host == Some(*port)))
-        };
-        let mut wanted = container.ports.iter().filter_map(|port| port.host);
-        if let Some(port) = wanted.find(held) {
-            return Err(EngineError::PortTaken { port });
+        let ports = self.bound(&container)?;
+        if self.incomplete.contains(&container.id) {
+            self.started_incomplete.push(name.clone());
         }
         let is_broken = self.broken.contains(&container.image);
         let is_one_shot = container
@@ -282,13 +366,39 @@ impl World {
         };
         let container = self.container(name)?;
         container.readiness = readiness;
-        container.state = match is_one_shot || is_broken {
-            true => exited(code),
-            false => ContainerState::Running {
-                since: SystemTime::UNIX_EPOCH,
-            },
+        if is_one_shot || is_broken {
+            container.state = exited(code);
+            return Ok(());
+        }
+        container.ports = ports;
+        container.state = ContainerState::Running {
+            since: SystemTime::UNIX_EPOCH,
         };
         Ok(())
+    }
+
+    /// The host ports that a container gets if it starts now.
+    fn bound(&self, container: &ObservedContainer) -> Result<Vec<PortPublish>, EngineError> {
+        let running = self.observed.containers.iter().filter(|one| is_alive(one));
+        let mut held: BTreeSet<u16> = running
+            .flat_map(|one| one.ports.iter().filter_map(|port| port.host))
+            .collect();
+        let asked_for = self.launches.get(&container.id);
+        let mut ports = asked_for.map_or_else(
+            || container.ports.clone(),
+            |launch| launch.container.ports.clone(),
+        );
+        for port in &mut ports {
+            let host = port
+                .host
+                .or_else(|| (FIRST_CHOICE..).find(|port| !held.contains(port)))
+                .unwrap_or_default();
+            if !held.insert(host) {
+                return Err(EngineError::PortTaken { port: host });
+            }
+            port.host = Some(host);
+        }
+        Ok(ports)
     }
 
     fn stop(&mut self, name: &ContainerName) -> Result<(), EngineError> {
@@ -299,6 +409,7 @@ impl World {
         ) {
             container.state = exited(143);
             container.readiness = Readiness::Starting;
+            container.ports.clear();
         }
         Ok(())
     }
@@ -347,6 +458,14 @@ impl World {
             }
         }
     }
+}
+
+/// Whether it holds what a running container does.
+fn is_alive(container: &ObservedContainer) -> bool {
+    matches!(
+        container.state,
+        ContainerState::Running { .. } | ContainerState::Paused
+    )
 }
 
 /// What nobody is told any more: whoever asked is dead.
