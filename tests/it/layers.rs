@@ -131,6 +131,7 @@ fn an_import_is_seen_in_every_form_it_can_have() {
         pub(crate) fn h() {}
         #[cfg(test)]
         mod tests { use crate::test_only; fn g() { { } } }
+        struct Field { #[cfg(test)] pub(crate) fuse: crate::test_only::Fuse, }
         use crate::last;
     "##;
     let source = Source::new("src/some/file.rs".into(), text);
@@ -143,7 +144,7 @@ fn an_import_is_seen_in_every_form_it_can_have() {
         seen,
         ["plain", "first", "second", "third", "inline", "last"]
     );
-    assert_eq!(source.paths_of("crate").last().unwrap().0, 13);
+    assert_eq!(source.paths_of("crate").last().unwrap().0, 14);
 }
 
 #[test]
@@ -339,7 +340,15 @@ fn without_tests(tokens: &[Token]) -> (Vec<Token>, Vec<String>) {
             at += 1;
             continue;
         }
-        // To the end of the item: its `;`, or the `}` of its body.
+        // To the end of the item: its `;`, or the `}` of its body; of a field, its `,`.
+        let name = at
+            + 7
+            + if is(at + 8, &["(", "crate", ")"]) {
+                4
+            } else {
+                0
+            };
+        let is_field = is(name + 1, &[":"]) && !is(name + 1, &[":", ":"]);
         let (mut depth, mut is_body) = (0_usize, false);
         loop {
             match tokens[at].text.as_str() {
@@ -351,7 +360,8 @@ fn without_tests(tokens: &[Token]) -> (Vec<Token>, Vec<String>) {
                 ")" | "]" | "}" => depth -= 1,
                 _ => {}
             }
-            let ends = depth == 0 && (tokens[at].text == ";" || is_body);
+            let is_last = tokens[at].text == ";" || is_field && tokens[at].text == ",";
+            let ends = depth == 0 && (is_last || is_body);
             at += 1;
             if ends || at == tokens.len() {
                 break;
