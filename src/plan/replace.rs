@@ -327,6 +327,9 @@ impl<'a> Planner<'a> {
         let missing = self.missing_networks(service, rise);
         match rise {
             Rise::Launch => self.needs_to_launch(name, &service.container, &service.depends_on),
+            Rise::Start(one) if one.container.state == ContainerState::Created => {
+                self.needs_to_launch(name, &service.container, &service.depends_on)
+            }
             Rise::Start(_) => self.needs_to_start(name, &service.depends_on, &missing),
             Rise::Up(_) => self.needs_to_connect(name, &missing),
         }
@@ -406,9 +409,15 @@ impl<'a> Planner<'a> {
             None if self.memory.applied.contains_key(&wanted.spec) => Reason::Missing(origin),
             None => Reason::New(origin),
         };
+        let generation = generation(&wanted.name, &wanted.spec, others);
+        let action = self.launch_of(wanted, generation);
+        vec![self.step(&wanted.subject, needs, action, &reason)]
+    }
+
+    fn launch_of(&self, wanted: &Wanted<'a>, generation: String) -> Action {
         let identity = &self.desired.identity;
         let by_engine = |health: &&Health| matches!(health.probe, HealthProbe::Command { .. });
-        let launch = Launch {
+        Action::Launch(Box::new(Launch {
             name: wanted.name.clone(),
             container: with_sticky_ports(&wanted.service.container, &wanted.name, self.memory),
             owner: Owner {
@@ -418,16 +427,14 @@ impl<'a> Planner<'a> {
                 name: Some(wanted.service_name.to_string()),
                 replica: wanted.replica,
                 spec: wanted.spec.clone(),
-                generation: generation(&wanted.name, &wanted.spec, others),
+                generation,
             },
             network: self.desired.network.name.clone(),
             aliases: self.aliases(wanted),
             search: Some(identity.domain()),
             health: wanted.service.health.as_ref().filter(by_engine).cloned(),
             remove_when_done: false,
-        };
-        let action = Action::Launch(Box::new(launch));
-        vec![self.step(&wanted.subject, needs, action, &reason)]
+        }))
     }
 
     /// The mildest change of each thing that drifted, one after the other.
@@ -499,9 +506,14 @@ impl<'a> Planner<'a> {
             go(self, action, &reason);
         }
         if matches!(rise, Rise::Start(_)) {
-            let action = Action::Start {
-                container: wanted.name.clone(),
-                hooks: wanted.service.container.hooks.clone(),
+            let action = match one.container.state {
+                // What made it may have died before all that belongs in it was
+                // there. The same launch again completes it, and starts it.
+                ContainerState::Created => self.launch_of(wanted, one.owner.generation.clone()),
+                _ => Action::Start {
+                    container: wanted.name.clone(),
+                    hooks: wanted.service.container.hooks.clone(),
+                },
             };
             go(self, action, &Reason::Down(one.container.state));
         }

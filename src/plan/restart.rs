@@ -5,13 +5,14 @@ use super::{
     estate::Estate,
     reason::Reason,
 };
-use crate::workspace::{Observed, ServiceName, Workspace};
+use crate::workspace::{ContainerState, Observed, ServiceName, Workspace};
 
 /// Stops and starts each container of a service, one after the other: if one does
 /// not come back, the next stays as it is.
 ///
 /// Only those that are this workspace's own: whoever else has one of its names by
-/// now is not ours to restart.
+/// now is not ours to restart. And not what was never started: it may lack what
+/// belongs in it, and is launched again instead.
 pub fn restart(
     desired: &Workspace,
     service: &ServiceName,
@@ -24,7 +25,11 @@ pub fn restart(
     };
     let estate = Estate::new(&desired.identity, observed);
     let names = (1..=declared.replicas).map(|one| desired.identity.container(service, one));
-    let ours = names.filter(|name| estate.holder(name).is_some_and(|it| estate.is_ours(it)));
+    let ours = names.filter(|name| {
+        estate
+            .holder(name)
+            .is_some_and(|holder| estate.is_ours(holder) && holder.state != ContainerState::Created)
+    });
     for (id, container) in (1..).map(StepId).zip(ours) {
         plan.steps.push(Step {
             id,

@@ -237,6 +237,16 @@ fn a_container_renamed_by_hand_gets_its_name_back() {
 }
 
 #[test]
+fn what_was_never_started_is_launched_again_as_it_may_be_incomplete() {
+    let desired = shop().with("web", service("node:20"));
+    let lab = Lab::running(&desired);
+    lab.edit("shop-web-1", |web| {
+        web.state = crate::workspace::ContainerState::Created
+    });
+    assert_snapshot!(lab.plan(&desired), @"#1 launch shop-web-1  was never started");
+}
+
+#[test]
 fn two_containers_with_swapped_names_get_their_own_back() {
     let desired = shop().with("web", service("node:20").replicas(2));
     let lab = Lab::running(&desired);

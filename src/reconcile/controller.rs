@@ -11,6 +11,8 @@ mod by_hand;
 mod carry_out;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod crash;
 mod drift;
 mod files;
 mod heal;
@@ -20,6 +22,8 @@ mod leaving;
 mod orders;
 mod past;
 mod rerun;
+#[cfg(test)]
+mod site;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -317,6 +321,8 @@ impl Controller {
 
     fn turn(&self, key: &str) -> Arc<Turn> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who is not waited for and has none is as good as one that is new.
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
         Arc::clone(turns.entry(key.to_owned()).or_default())
     }
 }

@@ -243,7 +243,7 @@ fn meddle(observed: &mut Observed, meddling: Meddling, serial: usize) {
     }
 }
 
-fn is_ours(container: &ObservedContainer) -> bool {
+pub(super) fn is_ours(container: &ObservedContainer) -> bool {
     container
         .owner
         .as_ref()
@@ -251,7 +251,7 @@ fn is_ours(container: &ObservedContainer) -> bool {
 }
 
 /// Containers that are none of our business.
-fn strangers() -> Observed {
+pub(super) fn strangers() -> Observed {
     let stranger = |name: &str, owner| ObservedContainer {
         id: ContainerId::new(name).unwrap(),
         name: name.parse().unwrap(),
@@ -337,7 +337,7 @@ fn assert_files(lab: &Lab, desired: &Workspace, one: &ObservedContainer, owner: 
 }
 
 /// What is there, a line each, for the message of a failed case.
-fn listing(observed: &Observed) -> String {
+pub(super) fn listing(observed: &Observed) -> String {
     let line = |one: &ObservedContainer| {
         let (name, state, networks) = (&one.name, one.state, one.networks.keys());
         format!(

@@ -8,6 +8,8 @@
 //! by itself: other tasks go on meanwhile.
 
 mod files;
+#[cfg(test)]
+mod fuse;
 mod history;
 mod leaving;
 mod making;
@@ -41,6 +43,8 @@ pub use secrets::Secrets;
 pub struct Store {
     connection: Mutex<Connection>,
     secrets: Secrets,
+    #[cfg(test)]
+    pub(crate) fuse: fuse::Fuse,
 }
 
 /// Why the store could not do something.
@@ -108,6 +112,8 @@ impl Store {
         Ok(Self {
             connection: Mutex::new(connection),
             secrets: Secrets::in_folder(folder),
+            #[cfg(test)]
+            fuse: fuse::Fuse::default(),
         })
     }
 
@@ -121,6 +127,8 @@ impl Store {
         Ok(Self {
             connection: Mutex::new(connection),
             secrets: Secrets::in_folder(Path::new("/nonexistent")),
+            #[cfg(test)]
+            fuse: fuse::Fuse::default(),
         })
     }
 
@@ -530,6 +538,8 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        #[cfg(test)]
+        self.fuse.check()?;
         may_block(|| work(&mut self.lock()))
     }
 

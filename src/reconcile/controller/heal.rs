@@ -241,7 +241,9 @@ impl Controller {
     /// Takes out of the plan what failed and waits for its next try; when that is.
     fn leave_out_failing(&self, key: &str, plan: &mut Plan) -> Option<Instant> {
         let now = Instant::now();
-        let retries = self.lock_retries();
+        let mut retries = self.lock_retries();
+        // What went well for a while begins with the first pause again.
+        retries.retain(|_, retry| now.saturating_duration_since(retry.next_try) <= LONG_ENOUGH);
         let mut next_try = None;
         plan.retain(|step| {
             let retry = retries.get(&(key.to_owned(), step.subject.clone()));
@@ -263,10 +265,6 @@ impl Controller {
                 failures: 0,
                 next_try: now,
             });
-        if now.duration_since(retry.next_try) > LONG_ENOUGH {
-            // It went well for a while.
-            retry.failures = 0;
-        }
         retry.next_try = now + Retry::pause(retry.failures);
         retry.failures += 1;
         retry.next_try

@@ -109,7 +109,7 @@ pub(super) fn wish(workspace: &Workspace) -> Wish {
     }
 }
 
-async fn outcome(mut events: mpsc::UnboundedReceiver<Event>) -> Outcome {
+pub(super) async fn outcome(mut events: mpsc::UnboundedReceiver<Event>) -> Outcome {
     while let Some(event) = events.recv().await {
         if let Event::Finished { outcome } = event {
             return outcome;

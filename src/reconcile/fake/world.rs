@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    net::IpAddr,
     time::SystemTime,
 };
 
@@ -246,6 +247,11 @@ impl World {
     }
 
     fn remove_network(&mut self, network: &NetworkName) -> Result<(), EngineError> {
+        for one in &mut self.observed.containers {
+            if one.owner.as_ref().is_some_and(|it| it.kind == Kind::Proxy) {
+                one.networks.remove(network);
+            }
+        }
         // Whoever does not run is in it by name only.
         let is_user =
             |one: &&ObservedContainer| is_alive(one) && one.networks.contains_key(network);
@@ -265,8 +271,11 @@ impl World {
         if !self.has_network(network) {
             return Err(not_found(network));
         }
+        self.made += 1;
+        let address = address(self.made);
         let container = self.container(container)?;
-        container.networks.insert(network.clone(), None);
+        let address = container.is_running().then_some(address);
+        container.networks.insert(network.clone(), address);
         Ok(())
     }
 
@@ -364,6 +373,8 @@ impl World {
             true => Readiness::Unhealthy,
             false => Readiness::Ready,
         };
+        self.made += 1;
+        let address = address(self.made);
         let container = self.container(name)?;
         container.readiness = readiness;
         if is_one_shot || is_broken {
@@ -374,12 +385,16 @@ impl World {
         container.state = ContainerState::Running {
             since: SystemTime::UNIX_EPOCH,
         };
+        for at in container.networks.values_mut() {
+            *at = Some(address);
+        }
         Ok(())
     }
 
     /// The host ports that a container gets if it starts now.
     fn bound(&self, container: &ObservedContainer) -> Result<Vec<PortPublish>, EngineError> {
-        let running = self.observed.containers.iter().filter(|one| is_alive(one));
+        let others = |one: &&ObservedContainer| is_alive(one) && one.id != container.id;
+        let running = self.observed.containers.iter().filter(others);
         let mut held: BTreeSet<u16> = running
             .flat_map(|one| one.ports.iter().filter_map(|port| port.host))
             .collect();
@@ -410,6 +425,9 @@ impl World {
             container.state = exited(143);
             container.readiness = Readiness::Starting;
             container.ports.clear();
+            for address in container.networks.values_mut() {
+                *address = None;
+            }
         }
         Ok(())
     }
@@ -458,6 +476,12 @@ impl World {
             }
         }
     }
+}
+
+/// An address that nobody had before, of a range that leads nowhere.
+fn address(number: u64) -> IpAddr {
+    let [.., high, low] = number.to_be_bytes();
+    IpAddr::from([198, 18, high, low])
 }
 
 /// Whether it holds what a running container does.
