@@ -125,7 +125,11 @@ impl Site {
             }
             Deed::Order(service, order) => {
                 let by = format!("cosmos {order:?} {service}").to_lowercase();
-                let order = self.controller.order(service, *order, Some("shop"), &by);
+                let words = Words {
+                    by,
+                    ..Words::default()
+                };
+                let order = self.controller.order(service, *order, Some("shop"), &words);
                 return order.await.map(drop);
             }
             Deed::Down(volumes) => {
