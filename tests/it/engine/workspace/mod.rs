@@ -14,6 +14,7 @@ mod heal;
 mod noop;
 mod oneshots;
 mod overrides;
+mod past;
 mod pull;
 mod shop;
 pub(in crate::engine) mod support;
