@@ -10,7 +10,8 @@ use crate::{
     },
     store::{EntryState, Revision, RevisionState, StoreError, Stored},
     workspace::{
-        CommandKind, Container, Image, ImageRef, Observed, PullPolicy, ServiceName, Workspace,
+        CommandKind, Container, Image, ImageRef, Observed, ObservedContainer, PullPolicy,
+        ServiceName, Workspace,
     },
 };
 
@@ -236,9 +237,17 @@ impl Controller {
             true => RevisionState::Good,
             false => RevisionState::Failed,
         };
-        let references = desired.images().map(Image::reference);
-        let ids = references.filter_map(|it| Some((it.clone(), observed.images.get(it)?.clone())));
         let key = desired.identity.key();
+        // What runs, not what a tag stands for by now.
+        let run = observed.owned_by(&key).map(|(one, _)| one);
+        let is_wanted = |one: &&ObservedContainer| {
+            desired
+                .images()
+                .any(|image| *image.reference() == one.image)
+        };
+        let ids = run
+            .filter(is_wanted)
+            .map(|one| (one.image.clone(), one.image_id.clone()));
         self.store.judge_revision(&key, state, &ids.collect())
     }
 }
@@ -445,6 +454,23 @@ mod tests {
         });
         go_back(&bench, Some(1)).await.unwrap();
         assert_eq!(image(&bench), was);
+    }
+
+    #[tokio::test]
+    async fn a_tag_that_moves_under_what_runs_does_not_change_what_is_remembered() {
+        let bench = Bench::empty();
+        let desired = shop().with("web", service("node:20"));
+        bench.apply(&desired).await;
+        let tag: ImageRef = "node:20".parse().unwrap();
+        let was = bench.container("shop-web-1").image_id;
+        bench.engine.edit(|observed| {
+            observed
+                .images
+                .insert(tag.clone(), "sha256:newer".to_owned());
+        });
+        bench.apply(&desired).await;
+        let revisions = bench.store.revisions("shop").unwrap();
+        assert_eq!(revisions[0].images[&tag], was);
     }
 
     #[tokio::test]
