@@ -19,6 +19,7 @@ use crate::{
         Down, Event, History, Newest, PlanReport, Problem, Rollback, RunCommand, Status, Why, Wish,
     },
     plan::Volumes,
+    reconcile::controller::Events,
     reconcile::controller::Preview,
 };
 
@@ -57,22 +58,16 @@ pub(super) async fn plan(
     }))
 }
 
-/// Applies in a task of its own: whoever asked may hang up, the order stands.
 pub(super) async fn apply(
     State(management): State<Arc<Management>>,
     Path(key): Path<String>,
     Sent(wish): Sent<Wish>,
 ) -> Result<Response, Refused> {
     check_key(&key, &wish)?;
-    let (sender, receiver) = mpsc::unbounded_channel();
     let controller = Arc::clone(&management.controller);
-    tokio::spawn(async move {
-        if let Err(problem) = controller.apply(wish, &sender).await {
-            // The caller may have hung up.
-            let _ = sender.send(Event::Failed { problem });
-        }
-    });
-    Ok(events(receiver))
+    Ok(told(move |events| async move {
+        controller.apply(wish, &events).await
+    }))
 }
 
 pub(super) async fn down(
@@ -80,33 +75,40 @@ pub(super) async fn down(
     Path(key): Path<String>,
     Asked(down): Asked<Down>,
 ) -> Response {
-    let (sender, receiver) = mpsc::unbounded_channel();
     let controller = Arc::clone(&management.controller);
     let volumes = if down.volumes {
         Volumes::Remove
     } else {
         Volumes::Keep
     };
-    tokio::spawn(async move {
-        let gone = controller.down(&key, &down.folder, volumes, &down.by, &sender);
-        if let Err(problem) = gone.await {
-            // The caller may have hung up.
-            let _ = sender.send(Event::Failed { problem });
-        }
-    });
-    events(receiver)
+    told(move |events| async move {
+        controller
+            .down(&key, &down.folder, volumes, &down.by, &events)
+            .await
+    })
 }
 
-/// Applies an earlier revision, in a task of its own as every apply.
+/// Applies an earlier revision.
 pub(super) async fn rollback(
     State(management): State<Arc<Management>>,
     Path(key): Path<String>,
     Sent(rollback): Sent<Rollback>,
 ) -> Response {
-    let (sender, receiver) = mpsc::unbounded_channel();
     let controller = Arc::clone(&management.controller);
+    told(move |events| async move { controller.rollback(&key, rollback, &events).await })
+}
+
+/// Answers with what is told of some work. It is done in a task of its own:
+/// whoever asked may hang up, the order stands.
+fn told<Work, Done>(work: Work) -> Response
+where
+    Work: FnOnce(Events) -> Done,
+    Done: Future<Output = Result<(), Problem>> + Send + 'static,
+{
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let done = work(sender.clone());
     tokio::spawn(async move {
-        if let Err(problem) = controller.rollback(&key, rollback, &sender).await {
+        if let Err(problem) = done.await {
             // The caller may have hung up.
             let _ = sender.send(Event::Failed { problem });
         }
