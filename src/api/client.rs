@@ -136,6 +136,20 @@ impl Client {
         Ok(self.event_lines(response))
     }
 
+    /// Takes a body of bytes as it comes.
+    ///
+    /// # Errors
+    /// If it cannot be reached or says no.
+    pub async fn download(
+        &self,
+        path: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + use<>, ClientError> {
+        let response = self.send(Method::GET, path, empty()).await?;
+        let client = self.clone();
+        let parts = response.into_body().into_data_stream();
+        Ok(parts.map(move |part| part.map_err(|error| client.cut(error))))
+    }
+
     /// Sends files for a service as they come, and reads the answer whole.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod founding;
 mod images;
 mod input;
 mod problem;
+mod state;
 #[cfg(test)]
 mod tests;
 mod workspaces;
@@ -40,14 +41,15 @@ use crate::{
     workspace::Installation,
 };
 
-/// Whether the body of a request is a stream, and not JSON: a context to build, or
-/// files for a container.
+/// Whether the body of a request is a stream, and not JSON: a context to build, files
+/// for a container, or a copy of the state.
 pub fn takes_stream(method: &Method, path: &str) -> bool {
     let Some(path) = path.strip_prefix(PREFIX) else {
         return false;
     };
     *method == Method::PUT
-        && (path == "/images" || path.starts_with("/workspaces/") && path.ends_with("/files"))
+        && (matches!(path, "/images" | "/state")
+            || path.starts_with("/workspaces/") && path.ends_with("/files"))
 }
 
 /// What the handlers work with.
@@ -102,6 +104,7 @@ pub fn router(management: Arc<Management>) -> Router {
             "/workspaces/{key}/services/{service}/files/remove",
             post(files::remove),
         )
+        .route("/state", get(state::copy).put(state::restore))
         .route("/images", axum::routing::put(images::build))
         .route("/images/pull", post(images::pull))
         .route("/logins", post(images::log_in))

@@ -47,6 +47,15 @@ pub struct Version {
     pub installation: String,
 }
 
+/// The answer of `PUT /state`, whose body is what `GET /state` sent: an SQLite file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The version of this form.
+    pub schema: u32,
+    /// The keys of the workspaces that are up from now on.
+    pub workspaces: Vec<String>,
+}
+
 /// The body of every refusal and failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {

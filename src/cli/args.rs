@@ -139,6 +139,8 @@ pub(super) enum Verb {
     Prune(Prune),
     /// Look after the proxy container
     Proxy(ProxyArgs),
+    /// Copy all that the proxy remembers, or bring a copy back
+    State(StateArgs),
     /// Serve as the proxy (inside its container)
     #[command(hide = true)]
     Serve,
@@ -530,6 +532,33 @@ pub(super) struct Config {
 pub(super) struct ProxyArgs {
     #[command(subcommand)]
     pub(super) verb: ProxyVerb,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos state backup shop.db        workspaces, orders, history; no secrets\n  cosmos state backup - | gzip > shop.db.gz\n  cosmos state restore shop.db"
+)]
+pub(super) struct StateArgs {
+    #[command(subcommand)]
+    pub(super) verb: StateVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StateVerb {
+    /// Write a copy, while everything goes on
+    Backup {
+        /// Where to; `-` is the output
+        #[arg(default_value = "-", value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Put a copy in the place of what is remembered now, which is kept beside it
+    Restore {
+        /// What `cosmos state backup` wrote
+        file: PathBuf,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

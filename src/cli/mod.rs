@@ -32,6 +32,7 @@ mod scale;
 mod serve;
 mod shorthand;
 mod start;
+mod state;
 mod status;
 pub mod terminal;
 mod trust;
@@ -90,6 +91,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Config(args) => config::run(&global, &args),
         Verb::Prune(args) => prune::run(global, args).await,
         Verb::Proxy(args) => proxy::run(global, args).await,
+        Verb::State(args) => state::run(global, args).await,
         Verb::Serve => serve::run().await,
     }
 }

@@ -24,6 +24,7 @@ mod past;
 mod rerun;
 #[cfg(test)]
 mod site;
+mod state;
 mod status;
 #[cfg(test)]
 mod tests;

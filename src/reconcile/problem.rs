@@ -121,6 +121,10 @@ impl From<&StoreError> for Problem {
             )
             .hinted("free some space on the engine's disk; what runs goes on running");
         }
+        if matches!(error, StoreError::NoState | StoreError::Newer { .. }) {
+            return Self::new("invalid_request", error.to_string())
+                .hinted("nothing was changed; `cosmos state backup` writes what can come back");
+        }
         let mut message = error.to_string();
         if let Some(cause) = std::error::Error::source(error) {
             message = format!("{message}: {cause}");

@@ -7,6 +7,7 @@
 //! Calls are short and block. Whatever may wait for the disk tells the runtime so
 //! by itself: other tasks go on meanwhile.
 
+mod backup;
 mod files;
 #[cfg(test)]
 mod fuse;
@@ -69,6 +70,9 @@ pub enum StoreError {
         /// Why not.
         source: serde_json::Error,
     },
+    /// A file that should be a copy of a state is none, or not whole.
+    #[error("this is no state of Cosmos, or not all of one")]
+    NoState,
     /// The file was made by a newer Cosmos.
     #[error("the state was written by a newer Cosmos (schema {found}, this one knows {known})")]
     Newer {
@@ -109,6 +113,7 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let connection = Connection::open(folder.join("state.db"))?;
         schema::prepare(&connection)?;
+        Self::clear_passing(folder);
         Ok(Self {
             connection: Mutex::new(connection),
             secrets: Secrets::in_folder(folder),

@@ -128,6 +128,78 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        store::Store,
+        workspace::{Aspect, ContainerId, Hold, ServiceName},
+    };
+
+    /// What a state of each version held, in its own tables.
+    fn fill(connection: &Connection, version: usize) {
+        let order = r#"{"hold":"stopped","by":"cosmos stop web","at":1}"#;
+        let overrides = match version {
+            1 => format!("INSERT INTO overrides VALUES ('shop', 'web', '{order}')"),
+            _ => format!("INSERT INTO overrides VALUES ('shop', 'web', 'run', '{order}')"),
+        };
+        let revisions = match version {
+            1 | 2 => "INSERT INTO revisions VALUES ('shop', 7, 1, 'wanted')",
+            _ => "INSERT INTO revisions VALUES ('shop', 7, 1, 'wanted', 'good', '{}')",
+        };
+        connection
+            .execute_batch(&format!(
+                "{overrides}; {revisions};
+                 INSERT INTO workspaces VALUES ('shop', '/src/shop', 7, 'wanted');
+                 INSERT INTO runs VALUES ('shop', 'migrate', 'v1:00', 1);
+                 INSERT INTO applied VALUES ('shop', 'v1:00', '{{}}');
+                 INSERT INTO host_ports VALUES ('shop-web-1', 80, 8000);
+                 INSERT INTO adhoc VALUES ('aa', 1);"
+            ))
+            .unwrap();
+    }
+
+    #[test]
+    fn a_state_of_every_earlier_version_opens_and_keeps_what_it_held() {
+        for version in 1..=MIGRATIONS.len() {
+            let folder = tempfile::tempdir().unwrap();
+            let connection = Connection::open(folder.path().join("state.db")).unwrap();
+            for migration in &MIGRATIONS[..version] {
+                connection.execute_batch(migration).unwrap();
+            }
+            fill(&connection, version);
+            let now = i64::try_from(version).unwrap();
+            connection.pragma_update(None, "user_version", now).unwrap();
+            drop(connection);
+
+            let store = Store::open(folder.path()).unwrap();
+            let web = ServiceName::new("web").unwrap();
+            let held = store.overrides("shop").unwrap();
+            assert_eq!(
+                held.hold(&web, Aspect::Run),
+                Some(Hold::Stopped),
+                "{version}"
+            );
+            let memory = store.memory("shop").unwrap();
+            assert_eq!(memory.completed.len(), 1, "{version}");
+            assert_eq!(
+                memory.host_ports.values().collect::<Vec<_>>(),
+                [&8000],
+                "{version}"
+            );
+            assert!(store.owns_adhoc(&ContainerId::new("aa").unwrap()).unwrap());
+            let (folder, form, at): (String, String, i64) = store
+                .lock()
+                .query_row(
+                    "SELECT folder, workspaces.form, at FROM workspaces
+                     JOIN revisions USING (revision) WHERE workspaces.form = revisions.form",
+                    [],
+                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+                )
+                .unwrap();
+            assert_eq!(
+                (folder.as_str(), form.as_str(), at),
+                ("/src/shop", "wanted", 1)
+            );
+        }
+    }
 
     #[test]
     fn an_order_of_the_first_version_is_still_in_force() {

@@ -13,6 +13,7 @@ mod crowd;
 mod killed;
 mod own_engine;
 mod restarts;
+mod state;
 
 use std::{collections::BTreeSet, env, fmt::Display, str::FromStr};
 
