@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use crate::{
-    plan::{Quiet, Sign, StepId, StepSummary, Subject},
+    plan::{Ignored, Quiet, Sign, StepId, StepSummary, Subject},
     reconcile::{
         controller::{
             CommandStatus, ContainerStatus, Copied, Entry, Found, Held, History, Rerun,
@@ -82,6 +82,9 @@ pub struct PlanReport {
     /// What would be in force without a step.
     #[serde(default)]
     pub quiet: Vec<Quiet>,
+    /// Containers with our labels that are left alone.
+    #[serde(default)]
+    pub ignored: Vec<Ignored>,
 }
 
 impl PlanReport {

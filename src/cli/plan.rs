@@ -56,6 +56,13 @@ pub(super) async fn run(global: Global, args: Plan) -> Result<ExitCode, Failure>
         outln!("{}", serde_json::to_string(&shown).unwrap_or_default());
     } else {
         show_plan(&report);
+        for stranger in &report.ignored {
+            outln!(
+                "! {} {}: it is left alone",
+                stranger.container,
+                stranger.why
+            );
+        }
         show_dangers(&loaded);
     }
     let is_pending = !report.is_empty();

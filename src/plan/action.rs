@@ -40,7 +40,7 @@ pub struct Blocked {
 }
 
 /// A container with our labels that is not ours: it is never touched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ignored {
     /// Which.
     pub container: ContainerName,

@@ -55,6 +55,7 @@ pub(super) async fn plan(
         unchanged,
         holds,
         quiet: plan.quiet,
+        ignored: plan.ignored,
     }))
 }
 
