@@ -27,6 +27,10 @@ use crate::{
     workspace::{ContainerId, ContainerName, File, ImageRef, Resources, Volume, VolumeName},
 };
 
+/// How long a pull may go on without a word. The engine tells of each part of a
+/// layer, and nothing only while it waits for a registry or unpacks the largest ones.
+const SILENCE: Duration = Duration::from_secs(180);
+
 /// The answer to a create.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -134,7 +138,8 @@ impl DockerEngine {
             .client()
             .docker()
             .create_image(Some(options), None, credentials);
-        while let Some(line) = stream.next().await {
+        // Its length has no bound, its silence has.
+        while let Some(line) = within("pull", SILENCE, async { Ok(stream.next().await) }).await? {
             // A failure in the middle arrives as a line of a stream that began with 200.
             let line = line.map_err(|error| {
                 let login = (reference.registry.as_str(), had_login);

@@ -53,6 +53,7 @@ use super::{
     engine::{Console, Engine, EngineError, Traffic},
     event::{Event, Problem},
     probe::Probes,
+    underway::Underway,
 };
 use crate::{
     plan::Subject,
@@ -77,6 +78,8 @@ pub struct Look {
 /// Keeps every workspace of an installation true.
 pub struct Controller {
     engine: Arc<dyn Engine>,
+    /// The same engine, as it is asked what it is doing.
+    underway: Arc<Underway>,
     console: Arc<dyn Console>,
     store: Arc<Store>,
     probes: Probes,
@@ -158,8 +161,10 @@ impl Controller {
         store: Arc<Store>,
     ) -> Result<Self, StoreError> {
         let probes = Probes::new(Arc::clone(&console));
+        let underway = Arc::new(Underway::new(engine));
         let controller = Self {
-            engine,
+            engine: Arc::clone(&underway) as Arc<dyn Engine>,
+            underway,
             console,
             store,
             probes,

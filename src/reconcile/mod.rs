@@ -13,6 +13,7 @@ pub mod fake;
 pub mod history;
 pub mod probe;
 mod problem;
+mod underway;
 
 #[cfg(test)]
 mod convergence;

@@ -299,7 +299,7 @@ impl Controller {
             (_, Some(Hold::Replicas(count))) if count != service.replicas => Some(format!(
                 "{count} replicas were ordered, and cannot be as it is declared now"
             )),
-            _ => crash,
+            _ => crash.or_else(|| self.slow_call(workspace, name, service)),
         };
         let has_route = service.route.is_some()
             || containers
@@ -320,6 +320,20 @@ impl Controller {
             hold: ordered(Aspect::Run),
             scale,
         }
+    }
+
+    /// What of a service the engine is slow with.
+    fn slow_call(
+        &self,
+        workspace: &Workspace,
+        name: &ServiceName,
+        service: &Service,
+    ) -> Option<String> {
+        let containers: Vec<_> = (1..=service.replicas)
+            .map(|replica| workspace.identity.container(name, replica))
+            .collect();
+        self.underway
+            .slow(service.container.image.reference(), &containers)
     }
 
     /// How one container is.
