@@ -9,11 +9,14 @@
 )]
 
 mod by_hand;
+mod chaos;
 mod crowd;
+mod engine;
 mod killed;
 mod own_engine;
 mod restarts;
 mod state;
+mod world;
 
 use std::{collections::BTreeSet, env, fmt::Display, str::FromStr};
 
