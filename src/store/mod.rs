@@ -416,6 +416,26 @@ impl Store {
         })
     }
 
+    /// Forgets what no fingerprint of these stands for: each edit adds one.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn retain_applied(
+        &self,
+        key: &str,
+        in_use: &BTreeSet<Fingerprint>,
+    ) -> Result<(), StoreError> {
+        let in_use: Vec<_> = in_use.iter().map(Fingerprint::as_str).collect();
+        self.write(|connection| {
+            connection.execute(
+                "DELETE FROM applied WHERE workspace = ?1
+             AND fingerprint NOT IN (SELECT value FROM json_each(?2))",
+                params![key, to_json(&in_use)],
+            )?;
+            Ok(())
+        })
+    }
+
     /// Keeps that a command ran to its end with 0.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::{
         execute::{Executed, Executor, WIDTH},
         history::{Cause, Doing},
     },
-    store::{EntryState, Store, now_millis},
+    store::{EntryState, Store, StoreError, now_millis},
     workspace::{
         Fallback, Fingerprint, Image, ImageRef, Kind, Observed, ObservedContainer, PullPolicy,
         Service, ServiceName, Workspace,
@@ -116,6 +116,7 @@ impl Controller {
         record.end(executed);
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
         self.remember_ports(desired, &look.observed)
+            .and_then(|()| self.forget_applied(desired, &look.observed))
             .map_err(|error| Problem::from(&error))?;
         let failures = failures.into_inner();
         Ok((executed, failures.unwrap_or_else(PoisonError::into_inner)))
@@ -134,6 +135,17 @@ impl Controller {
         self.store
             .remember_applied(key, &launches)
             .map_err(|error| Problem::from(&error))
+    }
+
+    /// Forgets what containers were made from that are not there any more.
+    fn forget_applied(&self, desired: &Workspace, observed: &Observed) -> Result<(), StoreError> {
+        let key = desired.identity.key();
+        let there = observed.owned_by(&key).map(|(_, owner)| owner.spec.clone());
+        let services = desired.services.values().map(Fingerprint::of_service);
+        let commands = desired.commands.values();
+        let commands = commands.map(|command| Fingerprint::of_run(command, None));
+        let in_use = there.chain(services).chain(commands).collect();
+        self.store.retain_applied(&key, &in_use)
     }
 
     /// Goes back to the form that was there before, of every service that did not

@@ -221,6 +221,20 @@ async fn a_restart_releases_a_stop() {
 }
 
 #[tokio::test]
+async fn what_nothing_is_made_from_any_more_is_forgotten() {
+    let bench = Bench::empty();
+    for version in 0..20 {
+        let image = format!("node:{version}");
+        let desired = shop()
+            .with_command("migrate", "api:1", &image)
+            .with("web", service(&image));
+        bench.apply(&desired).await;
+    }
+    // Of the service and of the command, the newest.
+    assert_eq!(bench.store.memory("shop").unwrap().applied.len(), 2);
+}
+
+#[tokio::test]
 async fn a_stop_and_a_start_keep_the_number_of_replicas() {
     let bench = Bench::empty();
     bench.apply(&shop().with("web", service("node:20"))).await;
