@@ -128,7 +128,7 @@ impl<'a> Planner<'a> {
         };
         let reason = Reason::LeftOver(&kept.container.name);
         for one in present {
-            if one.container.id != kept.container.id && !is_alive(one) {
+            if one.container.id != kept.container.id && !is_alive(one.container) {
                 self.remove(one, subject, Vec::new(), &reason);
             }
         }
@@ -172,7 +172,7 @@ impl<'a> Planner<'a> {
         let generation = generation(&container_name, spec, present);
         let mut gone = Vec::new();
         for old in present {
-            let stopped = match is_alive(old) {
+            let stopped = match is_alive(old.container) {
                 true => self.stop(old, &subject, needs.clone(), reason),
                 false => needs.clone(),
             };

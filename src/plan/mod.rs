@@ -13,6 +13,7 @@ mod command;
 mod diff;
 mod estate;
 mod needs;
+mod networks;
 mod planner;
 mod print;
 mod quiet;

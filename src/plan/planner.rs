@@ -48,6 +48,7 @@ pub fn plan(desired: &Workspace, observed: &Observed, memory: &Memory) -> Plan {
             for name in &order {
                 planner.bring_up(name);
             }
+            planner.leave_networks();
         }
         // The CLI refuses such a file; a workspace from elsewhere gets here.
         Err(circle) => planner.block(
@@ -192,7 +193,7 @@ impl<'a> Planner<'a> {
         needs: Vec<StepId>,
         reason: &Reason<'_>,
     ) -> Vec<StepId> {
-        if !is_alive(one) {
+        if !is_alive(one.container) {
             return needs;
         }
         let needs = self.once_renamed(one.container, needs);
@@ -321,9 +322,9 @@ impl<'a> Planner<'a> {
 }
 
 /// Whether a container must be stopped before it can be removed.
-pub(super) fn is_alive(one: &Owned<'_>) -> bool {
+pub(super) fn is_alive(container: &ObservedContainer) -> bool {
     matches!(
-        one.container.state,
+        container.state,
         ContainerState::Running { .. } | ContainerState::Paused
     )
 }

@@ -105,7 +105,7 @@ pub(super) fn is_restart(action: &Action) -> bool {
 /// signal is needed beside it.
 fn reread(container: &Container, files: &[File], one: &Owned<'_>) -> Reread {
     // A signal for a frozen process waits until it is not.
-    if !is_alive(one) {
+    if !is_alive(one.container) {
         return Reread::AtStart;
     }
     let mut signals = Vec::new();

@@ -340,7 +340,7 @@ impl<'a> Planner<'a> {
     fn missing_networks(&self, service: &'a Service, rise: Rise<'_>) -> Vec<&'a NetworkName> {
         let one = match rise {
             Rise::Start(one) => one,
-            Rise::Up(one) if is_alive(&one) => one,
+            Rise::Up(one) if is_alive(one.container) => one,
             Rise::Up(_) | Rise::Launch => return Vec::new(),
         };
         // A container remembers the name of a network that is gone.
@@ -373,7 +373,7 @@ impl<'a> Planner<'a> {
             return 0;
         }
         let stops = match is_stop_first(wanted.service, &wanted.name, self.memory) {
-            true => others.iter().filter(|one| is_alive(one)).count(),
+            true => others.iter().filter(|one| is_alive(one.container)).count(),
             false => 0,
         };
         stops + usize::from(self.estate.holder(&wanted.name).is_some())
@@ -388,7 +388,7 @@ impl<'a> Planner<'a> {
     ) -> Vec<StepId> {
         let stops: Vec<_> = others
             .iter()
-            .filter(|one| is_alive(one))
+            .filter(|one| is_alive(one.container))
             .flat_map(|one| self.stop(one, subject, needs.clone(), reason))
             .collect();
         if stops.is_empty() { needs } else { stops }

@@ -78,7 +78,7 @@ impl Teardown<'_> {
             let mut stopped: Vec<StepId> = Vec::new();
             for one in &owned {
                 let subject = subject_of(one.owner);
-                let needs = match is_alive(one) {
+                let needs = match is_alive(one.container) {
                     true => {
                         let action = Action::Stop {
                             container: one.container.name.clone(),
@@ -204,7 +204,7 @@ impl Teardown<'_> {
 }
 
 /// The folder of another checkout with this name, if one has containers.
-fn other_folder<'a>(identity: &Identity, observed: &'a Observed) -> Option<&'a str> {
+pub(super) fn other_folder<'a>(identity: &Identity, observed: &'a Observed) -> Option<&'a str> {
     let owners = observed
         .containers
         .iter()

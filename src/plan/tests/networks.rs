@@ -74,6 +74,64 @@ fn a_container_joins_and_leaves_a_further_network_without_being_replaced() {
     );
 }
 
+/// One that runs in `shop_back`, and the same without it.
+fn entered_and_left() -> (Workspace, Workspace) {
+    let entered = shop()
+        .with_network("shop_back", false)
+        .with("api", service("api:1").within("shop_back"));
+    (entered, shop().with("api", service("api:1")))
+}
+
+#[test]
+fn a_network_that_left_the_file_goes_once_nobody_is_in_it() {
+    let (entered, left) = entered_and_left();
+    assert_snapshot!(Lab::running(&entered).plan(&left), @"
+    #1 disconnect shop-api-1 from shop_back           not in its networks any more
+    #2 remove network shop_back              after 1  not in cosmos.toml
+    ");
+}
+
+#[test]
+fn a_network_that_left_the_file_waits_for_what_is_held_in_it() {
+    let (entered, _) = entered_and_left();
+    let held = shop().with("api", service("api:1").held());
+    let mut lab = Lab::running(&entered);
+    lab.apply(&shop().with("api", service("api:1").within("shop_back").held()));
+    assert_snapshot!(lab.plan(&held), @"");
+}
+
+#[test]
+fn a_network_that_left_the_file_stays_for_another_checkout() {
+    let (entered, left) = entered_and_left();
+    let lab = Lab::running(&entered);
+    lab.engine.edit(|observed| {
+        let mut twin = observed.containers[0].clone();
+        twin.name = "elsewhere".parse().unwrap();
+        if let Some(owner) = &mut twin.owner {
+            owner.folder = Some("/src/other".to_owned());
+        }
+        observed.containers.push(twin);
+    });
+    assert_snapshot!(
+        lab.plan(&left),
+        @"#1 disconnect shop-api-1 from shop_back  not in its networks any more"
+    );
+}
+
+#[test]
+fn the_own_network_goes_when_the_workspace_is_in_the_shared_one_again() {
+    let mut own = shop().with("api", service("api:1"));
+    own.network.isolated = true;
+    own.network.name = network("cosmos-net-shop");
+    let shared = shop().with("api", service("api:1"));
+    assert_snapshot!(Lab::running(&own).plan(&shared), @"
+    #1 create network cosmos-net                            needed by api
+    #2 connect shop-api-1 to cosmos-net            after 1  is not in cosmos-net
+    #3 disconnect shop-api-1 from cosmos-net-shop  after 2  not in its networks any more
+    #4 remove network cosmos-net-shop              after 3  not in cosmos.toml
+    ");
+}
+
 #[test]
 fn an_external_network_that_is_missing_blocks_what_is_in_it() {
     let desired = shop()

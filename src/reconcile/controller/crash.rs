@@ -14,7 +14,10 @@ use crate::{
         test_workspace::{service, shop},
     },
     reconcile::fake::Fault,
-    workspace::{AfterCondition, ContainerState, Health, HealthProbe, Service, UpdateOrder},
+    workspace::{
+        AfterCondition, ContainerState, FurtherNetwork, Health, HealthProbe, Network, NetworkName,
+        Service, UpdateOrder,
+    },
 };
 
 /// Where it dies.
@@ -298,11 +301,30 @@ async fn of_limits_changed_in_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_network_of_its_own() {
+async fn of_a_network_of_its_own_and_the_shared_one_again() {
     let mut isolated = guestbook();
     isolated.network.isolated = true;
     isolated.network.name = "cosmos-net-shop".parse().unwrap();
-    Scenario::new(up(), [Deed::Up(isolated)])
+    Scenario::new(up(), [Deed::Up(isolated), Deed::Up(guestbook())])
+        .without_twin()
+        .survives_every_crash()
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_further_network_that_is_joined_and_left() {
+    let back: NetworkName = "shop_back".parse().unwrap();
+    let mut joined = guestbook();
+    let further = FurtherNetwork {
+        external: false,
+        network: Network::bridge(back.clone()),
+    };
+    joined.networks.insert(back.clone(), further);
+    for service in joined.services.values_mut() {
+        service.container.networks.push(back.clone());
+    }
+    Scenario::new(up(), [Deed::Up(joined), Deed::Up(guestbook())])
+        .without_twin()
         .survives_every_crash()
         .await;
 }
