@@ -29,6 +29,8 @@ pub(super) enum Reason<'a> {
     FilesUnknown,
     /// It should run and does not.
     Down(ContainerState),
+    /// Somebody else has the host port that it was given.
+    PortLost,
     /// It has another name.
     Renamed(&'a ContainerName),
     /// It was set aside for one that is not wanted any more.
@@ -103,6 +105,7 @@ impl fmt::Display for Reason<'_> {
                 } => f.write_str("was killed for its memory"),
                 ContainerState::Exited { code, .. } => write!(f, "exited with {code}"),
             },
+            Self::PortLost => f.write_str("its host port was taken by something else"),
             Self::Renamed(name) => write!(f, "was renamed to {name}"),
             Self::SetAside => f.write_str("was set aside"),
             Self::Disconnected(network) => write!(f, "is not in {network}"),

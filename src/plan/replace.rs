@@ -263,6 +263,9 @@ impl<'a> Planner<'a> {
         if one.container.state == ContainerState::Dead {
             return Some(Reason::Down(ContainerState::Dead));
         }
+        if self.has_lost_its_port(wanted, one) {
+            return Some(Reason::PortLost);
+        }
         if let Some(moved) = self.moved_image(&wanted.service.container.image, one) {
             return Some(moved);
         }
@@ -281,6 +284,14 @@ impl<'a> Planner<'a> {
             let change = diff::FieldChange::new("network", how, &wanted.path, origins);
             Reason::Changed(vec![change], origin)
         })
+    }
+
+    /// It would have to be started, and cannot: an engine keeps the host ports that a
+    /// container was made with.
+    fn has_lost_its_port(&self, wanted: &Wanted<'_>, one: &Owned<'a>) -> bool {
+        let state = one.container.state;
+        let rises = !one.container.is_running() && !has_ended(state, wanted.service.restart);
+        rises && self.memory.given_up.contains(&wanted.name)
     }
 
     /// The tag stands for another image than the container runs.

@@ -22,7 +22,7 @@ use futures_util::{
 };
 
 use super::{
-    engine::{Engine, Progress},
+    engine::{Engine, EngineError, Progress},
     event::{Event, Outcome, Problem},
 };
 use crate::{
@@ -50,6 +50,11 @@ pub trait Waiter: Send + Sync {
 
     /// The stop after [`Waiter::leave`] was tried.
     fn left(&self, _container: &ContainerName) {}
+
+    /// An action was refused: what that means to a person.
+    fn refused(&self, action: &Action, error: &EngineError) -> Problem {
+        Problem::of_action(action, error)
+    }
 }
 
 /// What carries out plans: the engine, and whom to tell.
@@ -186,7 +191,7 @@ impl Executor<'_> {
                 }
                 match performed {
                     Ok(_) => Ok(()),
-                    Err(error) => Err(Problem::of_action(action, &error)),
+                    Err(error) => Err(self.waiter.refused(action, &error)),
                 }
             }
         };

@@ -40,6 +40,9 @@ pub use history::{EntryState, Revision, RevisionState, Stored};
 pub use leaving::Leaving;
 pub use secrets::Secrets;
 
+/// The host port of a container that had one, which somebody else has now.
+const GIVEN_UP: u16 = 0;
+
 /// The store of one installation.
 pub struct Store {
     connection: Mutex<Connection>,
@@ -361,15 +364,19 @@ impl Store {
                 completed.insert(command, Fingerprint::from_label(&fingerprint));
             }
         }
-        let mut host_ports = BTreeMap::new();
+        let (mut host_ports, mut given_up) = (BTreeMap::new(), BTreeSet::new());
         let mut statement =
             connection.prepare_cached("SELECT container, inside, host FROM host_ports")?;
         for row in statement.query_map([], |row| {
             Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?))
         })? {
             let (container, inside, host) = row?;
-            if let Ok(container) = ContainerName::new(container) {
-                host_ports.insert((container, inside), host);
+            let Ok(container) = ContainerName::new(container) else {
+                continue;
+            };
+            match host {
+                GIVEN_UP => _ = given_up.insert(container),
+                host => _ = host_ports.insert((container, inside), host),
             }
         }
         let mut applied = BTreeMap::new();
@@ -388,6 +395,7 @@ impl Store {
         Ok(Memory {
             completed,
             host_ports,
+            given_up,
             applied,
             asked: Asked::default(),
             files,
@@ -503,17 +511,22 @@ impl Store {
         })
     }
 
-    /// Gives up the host ports kept for a container, because somebody else has them now.
+    /// Gives up a host port that was kept for a container, because somebody else has
+    /// it now; whether it was kept. The next one that it gets is kept instead.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn forget_host_ports(&self, container: &ContainerName) -> Result<(), StoreError> {
+    pub fn give_up_host_port(
+        &self,
+        container: &ContainerName,
+        host: u16,
+    ) -> Result<bool, StoreError> {
         self.write(|connection| {
-            connection.execute(
-                "DELETE FROM host_ports WHERE container = ?1",
-                [container.as_str()],
+            let given_up = connection.execute(
+                "UPDATE host_ports SET host = ?3 WHERE container = ?1 AND host = ?2",
+                params![container.as_str(), host, GIVEN_UP],
             )?;
-            Ok(())
+            Ok(given_up > 0)
         })
     }
 

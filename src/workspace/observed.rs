@@ -39,6 +39,9 @@ pub struct Memory {
     /// Host ports once given to a published port without one of its own:
     /// container name and port inside, to the port on the host.
     pub host_ports: BTreeMap<(ContainerName, u16), u16>,
+    /// Containers whose host port somebody else has by now: they cannot be started
+    /// as they are.
+    pub given_up: BTreeSet<ContainerName>,
     /// What each fingerprint stands for, so that a change can name its fields.
     pub applied: BTreeMap<Fingerprint, Container>,
     /// What was last put into each container of the files that can be changed in
