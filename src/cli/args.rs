@@ -213,7 +213,7 @@ pub(super) struct Up {
     pub(super) expect: Option<String>,
     #[command(flatten)]
     pub(super) trust: Trust,
-    /// Do not ask
+    /// Do not ask before something is lost that nothing brings back
     #[arg(short, long)]
     pub(super) yes: bool,
 }

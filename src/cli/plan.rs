@@ -40,6 +40,7 @@ pub(super) async fn run(global: Global, args: Plan) -> Result<ExitCode, Failure>
         only: Vec::new(),
         release: false,
         rerun: rerun(&loaded, &args.rerun)?,
+        yes: false,
         may_log_in: false,
         by: "cosmos plan".to_owned(),
     };

@@ -7,14 +7,17 @@ use hyper::Method;
 
 use super::{
     args::{self, Global, Up},
-    bootstrap, build, context, credentials,
+    ask, bootstrap, build, context, credentials,
     error::{Failure, Kind},
-    ui::{Screen, duration, follow, out, outln, plural, quiet_changes, sayln},
+    ui::{
+        Screen, duration, follow_to_end, out, outln, plural, printable, quiet_changes, sayln,
+        show_plan,
+    },
 };
 use crate::{
     api::{
         client::{Client, encoded},
-        wire::{Event, Outcome, Quiet, Rerun, Status, Wish},
+        wire::{Event, Outcome, PlanReport, Problem, Quiet, Rerun, Status, Wish},
     },
     config::{self, Loaded},
 };
@@ -46,6 +49,7 @@ fn wish(loaded: &Loaded, args: &Up) -> Result<Wish, Failure> {
         only: args.services.clone(),
         release: args.release,
         rerun: rerun(loaded, &args.rerun)?,
+        yes: args.yes,
         may_log_in: credentials::may_be_any(),
         by: words("cosmos up", &args.services),
     })
@@ -146,9 +150,62 @@ async fn order_and_build(
                 build::build(global, client, loaded, &images).await?;
                 is_built = true;
             }
+            Some(Event::Failed { problem }) => match problem.code.as_str() {
+                Problem::CONFIRM => confirm(client, &path, &mut wish, problem).await?,
+                Problem::WORLD_MOVED => {
+                    show_new_plan(global, client, &path, &wish).await?;
+                    return Err(problem.into());
+                }
+                _ => return Err(problem.into()),
+            },
             last => return Ok(last),
         }
     }
+}
+
+/// Asks whether what the plan loses may be lost. A yes is for that very plan.
+async fn confirm(
+    client: &Client,
+    path: &str,
+    wish: &mut Wish,
+    problem: Problem,
+) -> Result<(), Failure> {
+    if !ask::can_answer() {
+        let refusal = Failure::usage(problem.message);
+        return Err(refusal.hinted("say so: `cosmos up --yes`"));
+    }
+    let report = planned(client, path, wish).await?;
+    for step in &report.steps {
+        if let Some(loses) = &step.loses {
+            sayln!("! {} loses {}", printable(&step.action), printable(loses));
+        }
+    }
+    ask::confirm("Nothing brings that back. Go on?", || {
+        Failure::usage("nothing was changed")
+    })?;
+    wish.yes = true;
+    wish.expect.get_or_insert(report.digest);
+    Ok(())
+}
+
+/// Shows the plan that is not the expected one.
+async fn show_new_plan(
+    global: &Global,
+    client: &Client,
+    path: &str,
+    wish: &Wish,
+) -> Result<(), Failure> {
+    let report = planned(client, path, wish).await?;
+    if global.progress == args::Progress::Json {
+        outln!("{}", serde_json::to_string(&report).unwrap_or_default());
+    } else if !global.quiet {
+        show_plan(&report);
+    }
+    Ok(())
+}
+
+async fn planned(client: &Client, path: &str, wish: &Wish) -> Result<PlanReport, Failure> {
+    Ok(client.post(&format!("{path}/plan"), wish).await?)
 }
 
 /// Orders, and follows what is done.
@@ -160,10 +217,15 @@ async fn order(
     wish: &Wish,
 ) -> Result<Option<Event>, Failure> {
     let events = client.events(Method::PUT, path, Some(wish)).await?;
-    let last = follow(screen, events).await?;
+    let last = follow_to_end(screen, events, |_| {}).await?;
     let is_told = matches!(
         last,
-        Some(Event::Finished { .. } | Event::BuildNeeded { .. } | Event::LoginsWanted { .. })
+        Some(
+            Event::Finished { .. }
+                | Event::BuildNeeded { .. }
+                | Event::LoginsWanted { .. }
+                | Event::Failed { .. }
+        )
     );
     if is_told || !loaded.workspace.network.ipv6 {
         return Ok(last);
@@ -176,7 +238,7 @@ async fn order(
         ..wish.clone()
     };
     let events = client.events(Method::PUT, path, Some(&wish)).await?;
-    follow(screen, events).await
+    follow_to_end(screen, events, |_| {}).await
 }
 
 async fn report(

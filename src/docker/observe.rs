@@ -293,6 +293,7 @@ impl Listed {
             live: LiveSettings::default(),
             ports: Vec::new(),
             exposed: Vec::new(),
+            nameless: Vec::new(),
         })
     }
 }
@@ -311,6 +312,28 @@ pub(super) struct Inspected {
     host_config: HostConfig,
     #[serde(default)]
     pub(super) network_settings: NetworkSettings,
+    #[serde(default, deserialize_with = "or_empty")]
+    mounts: Vec<MountPoint>,
+}
+
+/// Something that is mounted in a container.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MountPoint {
+    #[serde(default)]
+    r#type: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    destination: String,
+}
+
+impl MountPoint {
+    /// The engine names such a volume by itself, with 64 digits.
+    fn is_nameless_volume(&self) -> bool {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        self.r#type == "volume" && self.name.len() == 64 && self.name.bytes().all(is_digit)
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -466,6 +489,12 @@ impl Inspected {
                     (port, Transport::Tcp) => Some(port),
                     (_, Transport::Udp) => None,
                 })
+                .collect(),
+            nameless: self
+                .mounts
+                .into_iter()
+                .filter(MountPoint::is_nameless_volume)
+                .map(|mount| mount.destination)
                 .collect(),
         })
     }

@@ -61,6 +61,8 @@ pub struct Step {
     pub action: Action,
     /// Why, for people: ``image changed: node:20 → node:22``.
     pub reason: String,
+    /// What is lost by it that nothing brings back: `what is in its volume /data`.
+    pub loses: Option<String>,
 }
 
 /// A step's number in its plan, from 1.
@@ -270,6 +272,9 @@ pub struct StepSummary {
     pub sign: Sign,
     /// Why.
     pub reason: String,
+    /// What is lost by it that nothing brings back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loses: Option<String>,
 }
 
 /// How a step reads in a plan tree.

@@ -153,6 +153,7 @@ impl<'a> Planner<'a> {
             subject: subject.clone(),
             action,
             reason: reason.to_string(),
+            loses: None,
         });
         id
     }
@@ -217,7 +218,11 @@ impl<'a> Planner<'a> {
         let action = Action::Remove {
             container: self.estate.name_of(one.container).clone(),
         };
+        let loses = loses(one, self.memory);
         let step = self.step(subject, needs, action, reason);
+        if let Some(last) = self.plan.steps.last_mut() {
+            last.loses = loses;
+        }
         self.estate.remove(one.container, step);
         step
     }
@@ -327,6 +332,26 @@ pub(super) fn is_alive(container: &ObservedContainer) -> bool {
         container.state,
         ContainerState::Running { .. } | ContainerState::Paused
     )
+}
+
+/// What goes with a service's container and was nowhere else: the content of its
+/// volumes without a name. One that never ran has put nothing there, and what a
+/// command leaves there is of no use to its next run.
+fn loses(one: &Owned<'_>, memory: &Memory) -> Option<String> {
+    if one.owner.kind != Kind::Service || one.container.state == ContainerState::Created {
+        return None;
+    }
+    let made = memory.applied.get(&one.owner.spec);
+    let places = one.container.nameless.iter().filter(|place| {
+        // Cosmos itself asks for one where a file cannot be put otherwise.
+        !made.is_some_and(|container| container.has_file_in(place))
+    });
+    let places: Vec<_> = places.map(String::as_str).collect();
+    match places.as_slice() {
+        [] => None,
+        [place] => Some(format!("what is in its volume {place}")),
+        places => Some(format!("what is in its volumes {}", places.join(", "))),
+    }
 }
 
 /// Whom a container of ours is about.

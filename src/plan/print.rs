@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::action::{Action, Plan, Reread, Sign, Step, StepSummary, Subject};
+use super::action::{Action, Plan, Reread, Sign, Step, StepId, StepSummary, Subject};
 use crate::workspace::{Hooks, fingerprint};
 
 impl Plan {
@@ -26,14 +26,35 @@ impl Plan {
         self.steps.iter().map(Step::summary).collect()
     }
 
+    /// What is lost by it that nothing brings back, a line each.
+    pub fn losses(&self) -> Vec<String> {
+        let loss = |step: &Step| {
+            let loses = step.loses.as_ref()?;
+            Some(format!("{}: {loses}", step.action))
+        };
+        self.steps.iter().filter_map(loss).collect()
+    }
+
     /// Stands for everything the plan would do: two plans with one digest do
     /// the same. Reasons are left out, since moving a line of the file changes
-    /// a reason and nothing else.
+    /// a reason and nothing else; so are builds, which whoever has the context
+    /// does first, and the plan after that is still the one that was looked at.
     pub fn digest(&self) -> String {
+        let is_build = |step: &&Step| matches!(step.action, Action::BuildImage { .. });
+        let builds: Vec<_> = self.steps.iter().filter(is_build).map(|it| it.id).collect();
+        let number = |id: StepId| {
+            let before = builds.iter().filter(|build| **build < id).count();
+            id.0.saturating_sub(u32::try_from(before).unwrap_or(u32::MAX))
+        };
+        let needs = |step: &Step| -> Vec<u32> {
+            let needs = step.needs.iter().filter(|need| !builds.contains(need));
+            needs.map(|need| number(*need)).collect()
+        };
         let steps: Vec<_> = self
             .steps
             .iter()
-            .map(|step| (step.id, &step.needs, &step.subject, &step.action))
+            .filter(|step| !builds.contains(&step.id))
+            .map(|step| (number(step.id), needs(step), &step.subject, &step.action))
             .collect();
         match &self.declaration {
             None => fingerprint::digest(&steps),
@@ -52,6 +73,7 @@ impl Step {
             action: self.action.to_string(),
             sign: self.action.sign(),
             reason: self.reason.clone(),
+            loses: self.loses.clone(),
         }
     }
 }
@@ -194,9 +216,12 @@ impl fmt::Display for Plan {
         let gap = if needs == 0 { "" } else { "  " };
         for ([id, action, after], step) in rows.iter().zip(&self.steps) {
             let reason = &step.reason;
+            let loses = step.loses.as_ref();
+            let loses = loses.map(|loses| format!("  ! loses {loses}"));
+            let loses = loses.unwrap_or_default();
             writeln!(
                 f,
-                "{id:ids$} {action:actions$}{gap}{after:needs$}  {reason}"
+                "{id:ids$} {action:actions$}{gap}{after:needs$}  {reason}{loses}"
             )?;
         }
         for quiet in &self.quiet {

@@ -41,6 +41,7 @@ pub fn restart(
                 hooks: declared.container.hooks.clone(),
             },
             reason: Reason::Ordered(because).to_string(),
+            loses: None,
         });
     }
     plan

@@ -198,6 +198,7 @@ impl Teardown<'_> {
             subject,
             action,
             reason: Reason::TakenDown.to_string(),
+            loses: None,
         });
         id
     }

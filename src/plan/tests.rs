@@ -1,5 +1,6 @@
 //! What the planner decides: two values in, one text out.
 
+mod losses;
 mod networks;
 mod orders;
 mod quiet;

@@ -19,6 +19,8 @@ mod heal;
 mod holds;
 mod keeping;
 mod leaving;
+#[cfg(test)]
+mod one_plan;
 mod orders;
 mod past;
 mod rerun;

@@ -97,7 +97,7 @@ fn further() -> NetworkName {
     NetworkName::new("shop_back").unwrap()
 }
 
-fn any_workspace() -> impl Strategy<Value = Workspace> {
+pub(super) fn any_workspace() -> impl Strategy<Value = Workspace> {
     let services = (
         any_service(0),
         any_service(1),
@@ -264,6 +264,7 @@ pub(super) fn strangers() -> Observed {
         live: Default::default(),
         ports: Vec::new(),
         exposed: Vec::new(),
+        nameless: Vec::new(),
     };
     let owner = |kind, folder: Option<&str>| Owner {
         kind,

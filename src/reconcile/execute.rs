@@ -417,6 +417,7 @@ mod tests {
             subject: Subject::Orphan("it".to_owned()),
             action,
             reason: "a test".to_owned(),
+            loses: None,
         }
     }
 

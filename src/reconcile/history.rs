@@ -256,6 +256,7 @@ mod tests {
                 action: format!("do {id}"),
                 sign: Sign::Change,
                 reason: String::new(),
+                loses: None,
             },
             began: Some(began),
             result: StepResult::Done { millis },

@@ -7,6 +7,10 @@ use crate::{
 };
 
 impl Problem {
+    /// The code of a plan that loses something, to which nobody has said yes.
+    pub const CONFIRM: &str = "confirm";
+    /// The code of a plan that is not the one somebody looked at.
+    pub const WORLD_MOVED: &str = "world_moved";
     /// The code of a command that its image does not have.
     pub const COMMAND_NOT_FOUND: &str = "command_not_found";
     /// The code of a command that is there, and cannot be run.

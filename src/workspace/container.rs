@@ -92,6 +92,14 @@ impl Container {
         self.files.iter().filter(|file| file.reload.is_some())
     }
 
+    /// Whether a config or a secret of it is right in this folder.
+    pub fn has_file_in(&self, folder: &str) -> bool {
+        let is_in = |file: &str| file.rsplit_once('/').is_some_and(|(of, _)| of == folder);
+        let mut secrets = self.secrets.iter();
+        self.files.iter().any(|file| is_in(&file.target))
+            || secrets.any(|(name, file)| is_in(&file.path(name)))
+    }
+
     /// What each of those files is, by its place.
     pub fn reloadable_digests(&self) -> BTreeMap<String, String> {
         self.reloadable()

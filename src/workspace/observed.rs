@@ -111,6 +111,8 @@ pub struct ObservedContainer {
     pub ports: Vec<PortPublish>,
     /// Ports its image says it listens on (TCP).
     pub exposed: Vec<u16>,
+    /// The places in it of volumes without a name: those go with it.
+    pub nameless: Vec<String>,
 }
 
 impl ObservedContainer {

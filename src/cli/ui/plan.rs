@@ -22,11 +22,14 @@ fn rendered(report: &PlanReport) -> String {
         let held = held(report, &subject);
         let _ = writeln!(text, "{style}{} {subject}{style:#}{held}", symbol(sign));
         for step in steps {
+            let loses = step.loses.as_ref();
+            let loses = loses.map(|loses| format!("  ! loses {}", printable(loses)));
             let _ = writeln!(
                 text,
-                "    {:<44} {}",
+                "    {:<44} {}{}",
                 printable(&step.action),
-                printable(&step.reason)
+                printable(&step.reason),
+                loses.unwrap_or_default()
             );
         }
     }

@@ -45,6 +45,9 @@ pub struct Wish {
     /// One-shots to be run again though nothing changed.
     #[serde(default)]
     pub rerun: Rerun,
+    /// Whatever is lost by it may be lost.
+    #[serde(default)]
+    pub yes: bool,
     /// There may be logins for registries: ask for them before anything is pulled.
     #[serde(default)]
     pub may_log_in: bool,
@@ -72,6 +75,8 @@ impl Wish {
             only: Vec::new(),
             release: false,
             rerun: Rerun::Nothing,
+            // Whoever goes back wants what was, and not what came of it since.
+            yes: true,
             may_log_in: false,
             by,
         }
@@ -135,6 +140,7 @@ impl Controller {
         let observed = self.seen(&desired).await?;
         let plan = self.planned(&workspace, &desired, &observed, &memory)?;
 
+        refuse_unlooked_at(&wish, &plan)?;
         let pulled = pulled(&plan);
         if wish.may_log_in && !pulled.is_empty() {
             tell(events, Event::LoginsWanted { images: pulled });
@@ -145,16 +151,6 @@ impl Controller {
             tell(events, Event::BuildNeeded { images: unbuilt });
             return Ok(());
         }
-        if let Some(expected) = &wish.expect
-            && !is_digest(expected, &plan)
-        {
-            return Err(Problem::new(
-                "world_moved",
-                "the plan is not the one you looked at any more",
-            )
-            .hinted("look again: `cosmos plan`"));
-        }
-
         // Intent, committed before the first effect, and only now: an order that
         // is refused releases nothing.
         let before = self.newest(&key)?;
@@ -467,6 +463,26 @@ impl Controller {
         };
         write().map_err(|error: StoreError| Problem::from(&error))
     }
+}
+
+/// Refuses a plan that is not the one somebody looked at, and one that loses what
+/// nobody has agreed to.
+fn refuse_unlooked_at(wish: &Wish, plan: &Plan) -> Result<(), Problem> {
+    if let Some(expected) = &wish.expect
+        && !is_digest(expected, plan)
+    {
+        return Err(Problem::new(
+            Problem::WORLD_MOVED,
+            "the plan is not the one you looked at any more",
+        )
+        .hinted("look again: `cosmos plan`"));
+    }
+    let losses = plan.losses();
+    if wish.yes || losses.is_empty() {
+        return Ok(());
+    }
+    let message = format!("this loses what nothing brings back: {}", losses.join("; "));
+    Err(Problem::new(Problem::CONFIRM, message).hinted("say so: `cosmos up --yes`"))
 }
 
 /// Whether a plan has this digest, or one that starts so: `cosmos plan` shows

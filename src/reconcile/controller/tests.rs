@@ -117,6 +117,7 @@ pub(super) fn wish(workspace: &Workspace) -> Wish {
         only: Vec::new(),
         release: false,
         rerun: Rerun::default(),
+        yes: false,
         may_log_in: false,
         by: "cosmos up".to_owned(),
     }

@@ -331,6 +331,13 @@ impl World {
             },
             ports: Vec::new(),
             exposed: Vec::new(),
+            nameless: launch
+                .container
+                .mounts
+                .iter()
+                .filter(|mount| mount.source == MountSource::Anonymous)
+                .map(|mount| mount.target.clone())
+                .collect(),
         });
         Ok(id)
     }

@@ -81,6 +81,7 @@ fn running(name: &str, address: [u8; 4], owner: Option<Owner>) -> ObservedContai
         live: LiveSettings::default(),
         ports: Vec::new(),
         exposed: Vec::new(),
+        nameless: Vec::new(),
     }
 }
 
