@@ -390,7 +390,10 @@ fn bytes(bytes: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::{Image, ImageRef, PullPolicy};
+    use crate::{
+        plan::{CHANGES, Change, Effect},
+        workspace::{Image, ImageRef, PullPolicy},
+    };
 
     fn node() -> Container {
         Container::of(Image::Pulled {
@@ -418,6 +421,21 @@ mod tests {
                 key => key,
             };
             assert!(FIELDS.iter().any(|(field, _)| *field == known), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_is_compared_of_a_container_is_what_replaces_it() {
+        for (key, _) in FIELDS {
+            let does = |row: &&Change| row.key == *key && row.effect == Effect::Replace;
+            assert_eq!(CHANGES.iter().filter(does).count(), 1, "{key}");
+        }
+        let mildly = |key: &str| {
+            let does = |row: &&Change| row.key == key && row.effect != Effect::Replace;
+            CHANGES.iter().filter(does).count() > 0
+        };
+        for (key, _) in CONDUCT.iter().filter(|(key, _)| *key != "image") {
+            assert!(mildly(key), "{key}");
         }
     }
 

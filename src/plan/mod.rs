@@ -9,6 +9,7 @@
 //! what must be there before, and `diff` with `reason` how a step says why.
 
 mod action;
+mod changes;
 mod command;
 mod diff;
 mod estate;
@@ -31,6 +32,7 @@ mod tests;
 pub use action::{
     Action, Blocked, Ignored, Launch, Plan, Reread, Sign, Step, StepId, StepSummary, Subject,
 };
+pub use changes::{CHANGES, Change, Effect};
 pub use command::completed_run;
 pub use planner::plan;
 pub use quiet::Quiet;

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed, and says what it saw"
 )]
 
+mod changes;
 mod cli;
 mod config;
 mod engine;

@@ -4,6 +4,7 @@
 //! container. [`coverage`] holds the rows, and the tests that stand elsewhere,
 //! against the JSON Schema: a key that nothing tries fails a test.
 
+mod changes;
 mod container;
 mod coverage;
 mod files;

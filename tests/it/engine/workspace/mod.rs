@@ -12,6 +12,7 @@ mod compose;
 mod faults;
 mod heal;
 mod noop;
+mod one_plan;
 mod oneshots;
 mod overrides;
 mod past;

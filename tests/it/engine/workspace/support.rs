@@ -17,6 +17,8 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::Terminal;
+
 /// How long anything may take that a test waits for: the crash loop's pauses and
 /// a machine that builds something else included.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -147,6 +149,17 @@ impl Place {
         let mut command = self.command(env!("CARGO_BIN_EXE_cosmos"), &self.folder);
         let child = command.args(arguments).spawn().unwrap();
         Running(Some((child, format!("cosmos {}", arguments.join(" ")))))
+    }
+
+    /// Starts `cosmos` on a terminal.
+    pub(in crate::engine) fn on_a_terminal(&self, arguments: &[&str]) -> Terminal {
+        let mut command = self.command("setsid", &self.folder);
+        command
+            .args(["--ctty", env!("CARGO_BIN_EXE_cosmos")])
+            .args(arguments)
+            .env("TERM", "xterm-256color")
+            .env("NO_COLOR", "1");
+        Terminal::open(&mut command)
     }
 
     fn command(&self, program: &str, folder: &Path) -> Command {
