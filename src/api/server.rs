@@ -86,6 +86,7 @@ pub fn router(management: Arc<Management>) -> Router {
                 .delete(workspaces::down),
         )
         .route("/workspaces/{key}/plan", post(workspaces::plan))
+        .route("/workspaces/{key}/wait", get(workspaces::wait))
         .route("/workspaces/{key}/rollback", post(workspaces::rollback))
         .route("/workspaces/{key}/history", get(workspaces::history))
         .route(

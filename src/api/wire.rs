@@ -13,8 +13,9 @@ pub use crate::{
     plan::{Ignored, Quiet, Sign, StepId, StepSummary, Subject},
     reconcile::{
         controller::{
-            CommandStatus, ContainerStatus, Copied, Entry, Found, Held, History, Rerun,
-            RevisionSummary, Rollback, RunCommand, ServiceState, ServiceStatus, Status, Why, Wish,
+            CommandStatus, Condition, ContainerStatus, Copied, Entry, Found, Held, History, Met,
+            Rerun, RevisionSummary, Rollback, RunCommand, ServiceState, ServiceStatus, Status, Why,
+            Wish,
         },
         engine::{BuildState, BuildStep, Builder, ImageBuild, LogOptions, Progress, StepPlace},
         event::{Event, Outcome, Problem},
@@ -112,6 +113,27 @@ pub struct Down {
 pub struct Newest {
     /// How many entries; all if it is not said.
     pub limit: Option<u64>,
+}
+
+/// The query of `GET /workspaces/KEY/wait`. Answers with [`Waited`] once it is so.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// Services and commands, with commas between.
+    pub names: String,
+    /// What they are to be; else services ready, and commands completed.
+    #[serde(default)]
+    pub condition: Option<Condition>,
+    /// How long that may take, in milliseconds.
+    pub patience: u64,
+}
+
+/// What was waited for, and is so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waited {
+    /// The version of this form.
+    pub schema: u32,
+    /// One for each that was asked for.
+    pub met: Vec<Met>,
 }
 
 /// `POST /containers`: start an ad-hoc container. Answers with [`Event`]s.

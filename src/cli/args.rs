@@ -100,6 +100,8 @@ pub(super) enum Verb {
     Restart(OrderArgs),
     /// Let there be more or fewer replicas of a service
     Scale(Scale),
+    /// Wait until services are ready, or otherwise as they should be
+    Wait(Wait),
     /// Let a service follow the config again
     #[command(
         after_help = "Examples:\n  cosmos release web         what `cosmos stop web` held starts again; what `cosmos scale web=3` said is forgotten"
@@ -422,6 +424,37 @@ pub(super) struct Scale {
     /// What for: `cosmos status` shows it
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos wait web api                  until both are ready\n  cosmos wait db --for started --timeout 5s\n  cosmos wait migrate                  until this one-shot of `up` is completed\n\nExits with 1 as soon as it cannot be, or when the time is over, and says why."
+)]
+pub(super) struct Wait {
+    /// Services, or commands that `up` runs
+    #[arg(required = true, value_name = "SERVICE")]
+    pub(super) names: Vec<String>,
+    /// What for: a service is else waited for to be ready, and a command to be completed
+    #[arg(long = "for", value_enum, value_name = "STATE")]
+    pub(super) condition: Option<WaitFor>,
+    /// How long, in all: `90s`, `5m`
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub(super) timeout: String,
+    #[command(flatten)]
+    pub(super) project: Project,
+}
+
+/// What can be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum WaitFor {
+    /// Every replica is ready, as `health` says
+    Ready,
+    /// Every replica runs
+    Started,
+    /// It ran to its end with exit code 0
+    Completed,
+    /// Nothing of it runs
+    Stopped,
 }
 
 #[derive(Debug, Args)]

@@ -38,6 +38,7 @@ pub mod terminal;
 mod trust;
 mod ui;
 mod up;
+mod wait;
 mod who;
 
 use std::process::ExitCode;
@@ -84,6 +85,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Stop(args) => orders::stop(global, args).await,
         Verb::Restart(args) => orders::restart(global, args).await,
         Verb::Scale(args) => scale::run(global, args).await,
+        Verb::Wait(args) => wait::run(global, args).await,
         Verb::Release(args) => orders::release(global, args).await,
         Verb::Build(args) => build::run(global, args).await,
         Verb::Init(args) => init::run(&global, &args),

@@ -150,17 +150,19 @@ pub(super) async fn give(
     ordered.map_err(|error| suggesting(error, id, here))
 }
 
-/// The failure, with the service that may have been meant by a name that nothing has.
+/// The failure, with the service or command that may have been meant by a name that
+/// nothing has.
 pub(super) fn suggesting(error: ClientError, name: &str, here: Option<&Loaded>) -> Failure {
     let is_unknown = matches!(
         &error,
         ClientError::Refused { problem, .. } if problem.code == "not_found"
     );
     let failure = Failure::from(error);
-    let services = here
-        .into_iter()
-        .flat_map(|here| here.workspace.services.keys());
-    let meant = config::nearest(name, services.map(|service| service.as_str()));
+    let declared = here.map(|here| &here.workspace);
+    let services = declared.into_iter().flat_map(|it| it.services.keys());
+    let commands = declared.into_iter().flat_map(|it| it.commands.keys());
+    let names = services.map(|name| name.as_str());
+    let meant = config::nearest(name, names.chain(commands.map(|name| name.as_str())));
     match meant.filter(|meant| is_unknown && *meant != name) {
         Some(meant) => failure.hinted(format!("did you mean `{meant}`?")),
         None => failure,

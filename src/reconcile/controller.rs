@@ -30,6 +30,7 @@ mod state;
 mod status;
 #[cfg(test)]
 mod tests;
+mod wait;
 mod waiting;
 
 pub use apply::{Preview, Wish};
@@ -39,6 +40,7 @@ pub use orders::{Meant, Obeyed, Order, RunCommand, Words};
 pub use past::{Entry, History, RevisionSummary, Rollback, Why};
 pub use rerun::Rerun;
 pub use status::{CommandStatus, ContainerStatus, Found, ServiceState, ServiceStatus, Status};
+pub use wait::{Condition, Met};
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

@@ -15,6 +15,10 @@ impl Problem {
     pub const COMMAND_NOT_FOUND: &str = "command_not_found";
     /// The code of a command that is there, and cannot be run.
     pub const CANNOT_RUN: &str = "cannot_run";
+    /// The code of what is waited for and cannot come about.
+    pub const CANNOT_BE: &str = "cannot_be";
+    /// The code of what was waited for and did not come about in time.
+    pub const NOT_IN_TIME: &str = "not_in_time";
     /// The code of a container that did not become ready.
     pub const NOT_READY: &str = "not_ready";
     /// The code of a container that ended and should run.

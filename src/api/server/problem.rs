@@ -12,7 +12,10 @@ pub(super) fn status(problem: &Problem) -> StatusCode {
         | "ambiguous"
         | Problem::COMMAND_NOT_FOUND
         | Problem::CANNOT_RUN => StatusCode::BAD_REQUEST,
-        "conflict" | "other_folder" | "world_moved" | "port_taken" => StatusCode::CONFLICT,
+        Problem::NOT_IN_TIME => StatusCode::GATEWAY_TIMEOUT,
+        Problem::CANNOT_BE | "conflict" | "other_folder" | "world_moved" | "port_taken" => {
+            StatusCode::CONFLICT
+        }
         "login_needed" => StatusCode::FORBIDDEN,
         "too_many_containers" => StatusCode::TOO_MANY_REQUESTS,
         "state_full" => StatusCode::INSUFFICIENT_STORAGE,

@@ -1,6 +1,6 @@
 //! Workspaces: applied, planned, looked at, taken down.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     api::wire::{
-        Down, Event, History, Newest, PlanReport, Problem, Rollback, RunCommand, Status, Why, Wish,
+        Down, Event, History, Newest, PlanReport, Problem, Rollback, RunCommand, Status, Wait,
+        Waited, Why, Wish,
     },
     plan::Volumes,
     reconcile::controller::Events,
@@ -130,6 +131,21 @@ pub(super) async fn why(
     Path((key, service)): Path<(String, String)>,
 ) -> Result<Json<Why>, Refused> {
     Ok(Json(management.controller.why(&key, &service).await?))
+}
+
+/// Answers when it is so, or cannot be. Whoever hangs up waits no longer.
+pub(super) async fn wait(
+    State(management): State<Arc<Management>>,
+    Path(key): Path<String>,
+    Asked(wait): Asked<Wait>,
+) -> Result<Json<Waited>, Refused> {
+    let names: Vec<_> = wait.names.split(',').map(str::to_owned).collect();
+    let patience = Duration::from_millis(wait.patience);
+    let met = management
+        .controller
+        .wait_for(&key, &names, wait.condition, patience)
+        .await?;
+    Ok(Json(Waited { schema: 1, met }))
 }
 
 /// Creates the container of a command, unstarted: the caller attaches first.

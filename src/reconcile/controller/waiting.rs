@@ -25,7 +25,7 @@ use crate::{
 
 /// How long a service without a `health` must live to count as running: a
 /// process that cannot start ends within tens of milliseconds.
-const SETTLED: Duration = Duration::from_millis(300);
+pub(super) const SETTLED: Duration = Duration::from_millis(300);
 
 /// How long requests that are under way may hold up the end of a container that
 /// was replaced.
@@ -371,7 +371,7 @@ fn is_well(container: Option<&ObservedContainer>, has_health: bool) -> bool {
 }
 
 /// How long something has been so. A clock that jumped makes it old, which only ends a wait.
-fn age(since: SystemTime) -> Duration {
+pub(super) fn age(since: SystemTime) -> Duration {
     since.elapsed().unwrap_or(SETTLED)
 }
 

@@ -22,6 +22,7 @@ pub(in crate::engine) mod support;
 mod tap;
 mod up;
 mod verbs;
+mod wait;
 
 /// A service that answers `hello <its host name>` on a route.
 pub(in crate::engine) const WEB: &str = r#"
