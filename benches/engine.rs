@@ -34,8 +34,8 @@ const ROUNDS: u32 = 20;
 /// Between two looks: a fifth of what is measured here at the least.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
-/// How long the proxy is watched in a crash loop.
-const CRASH_LOOP: Duration = Duration::from_secs(10);
+/// How long the proxy is watched in a crash loop: several of its longest pauses.
+const CRASH_LOOP: Duration = Duration::from_secs(30);
 
 fn main() {
     // `cargo test --benches` only wants to know that it builds.
@@ -166,6 +166,7 @@ impl Place {
             .env("COSMOS_PROXY_PORT", self.port.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap()
     }
