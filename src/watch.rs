@@ -42,6 +42,7 @@ use self::{
 };
 
 pub use cover::{Passed, Tree, Watched};
+pub use look::now;
 
 /// How often it is looked where nobody hints, unless said otherwise: often enough to
 /// feel prompt, and a few thousand files are looked at in milliseconds.
@@ -166,7 +167,8 @@ impl Watcher {
     }
 
     /// Watches this, and nothing else, from now on. When it returns, no later change is
-    /// missed. What was not watched before and changed at or after `since` is told, too:
+    /// missed. What was not watched before and changed at or after `since`, which was [`now`]
+    /// then, is told, too:
     /// whoever read it then may have read something else.
     pub fn watch(&self, watched: Watched, since: SystemTime) {
         let (armed, is_armed) = mpsc::channel();

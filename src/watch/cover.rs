@@ -77,6 +77,13 @@ impl Tree {
         !is_in_passed && !is_litter(&last.to_string_lossy()) && !(self.passed.0)(path, false)
     }
 
+    /// Every file and link of it that is there now.
+    pub fn entries(&self) -> BTreeSet<PathBuf> {
+        let mut paths = BTreeSet::new();
+        entries(self, &self.path, &mut paths);
+        paths
+    }
+
     /// Whether what is in a folder of it can count.
     fn is_open(&self, folder: &Path) -> bool {
         if folder == self.path {

@@ -17,8 +17,28 @@ use super::Change;
 /// would take longer than anybody waits.
 const LARGEST: u64 = 16 << 20;
 
-/// How far the clock that files get their times from is behind at most.
-const COARSE: Duration = Duration::from_millis(10);
+/// The clock that files get their times from stands still for no longer than this.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Now, by the clock that files get their times from: what is written later does not look
+/// older.
+pub fn now() -> SystemTime {
+    #[cfg(target_os = "linux")]
+    {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+        moment(now.tv_sec, now.tv_nsec)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        SystemTime::now()
+    }
+}
+
+fn moment(seconds: i64, nanos: i64) -> SystemTime {
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    let nanos = u32::try_from(nanos).unwrap_or(0);
+    UNIX_EPOCH + Duration::new(seconds, nanos)
+}
 
 /// Whether a link is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,16 +91,13 @@ impl Stamp {
     }
 
     fn touched(&self) -> SystemTime {
-        let (seconds, nanos) = self.touched;
-        let seconds = u64::try_from(seconds).unwrap_or(0);
-        let nanos = u32::try_from(nanos).unwrap_or(0);
-        UNIX_EPOCH + Duration::new(seconds, nanos)
+        moment(self.touched.0, self.touched.1)
     }
 }
 
 /// Looks at a path.
 pub(super) fn look(path: &Path, depth: Depth) -> Mark {
-    let at = SystemTime::now();
+    let at = now();
     let found = match found(path, depth) {
         Ok(found) => found,
         Err(error) if is_absent(&error) => return Mark::Absent,
@@ -180,7 +197,7 @@ impl Mark {
     /// Whether it was touched at or after this moment, as far as files know.
     pub(super) fn is_since(&self, moment: SystemTime) -> bool {
         match self {
-            Self::File { stamp, .. } => stamp.touched() + COARSE >= moment,
+            Self::File { stamp, .. } => stamp.touched() >= moment,
             _ => false,
         }
     }
@@ -199,7 +216,7 @@ impl Mark {
         match self {
             Self::File { stamp, at, .. } => {
                 // Written twice within one tick of that clock, it looks the same.
-                let is_settled = stamp.touched() + COARSE * 2 < *at;
+                let is_settled = stamp.touched() + TICK < *at;
                 match found(path, depth) {
                     Ok(found) if is_settled => Stamp::of(&found) == *stamp,
                     _ => self.became(&look(path, depth)).is_none(),
@@ -276,7 +293,7 @@ mod tests {
 
     #[test]
     fn what_was_written_since_a_moment_is_known() {
-        let before = SystemTime::now();
+        let before = now();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         fs::write(&path, "a").unwrap();

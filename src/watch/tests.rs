@@ -247,7 +247,7 @@ fn what_tools_fill_tells_nothing() {
 #[test]
 fn what_was_saved_while_it_was_read_is_told() {
     let bench = Bench::file(Mode::Hints, "a", Some("1"));
-    let since = SystemTime::now();
+    let since = now();
     bench.write("b", "read before it was watched, and saved since");
     let watched = Watched {
         files: [bench.at("a"), bench.at("b")].into(),

@@ -51,10 +51,8 @@ impl Controller {
             .zip(tars)
             .map(|(container, tar)| self.console.put_files(container, folder, tar));
         let ((), put) = join(share(tar, senders), join_all(puts)).await;
-        for result in put {
-            result.map_err(|error| refused(&service, &error))?;
-        }
-        Ok(copied(&running))
+        self.reached(running, put, |error| refused(&service, &error))
+            .await
     }
 
     /// Removes files and folders from every container of a service that runs.
@@ -71,21 +69,40 @@ impl Controller {
         let removals = running
             .iter()
             .map(|container| self.console.remove_files(container, paths));
-        for result in join_all(removals).await {
-            result.map_err(|error| match error {
-                EngineError::CannotRun { .. } => Problem::new(
-                    "cannot_remove",
-                    format!(
-                        "the image of service `{service}` has no `rm`: what was deleted here is still there"
-                    ),
-                )
-                .hinted(
-                    "give the image one, or watch with `rebuild`: a new container is without them",
-                ),
-                error => refused(&service, &error),
-            })?;
+        let removed = join_all(removals).await;
+        self.reached(running, removed, |error| match error {
+            EngineError::CannotRun { .. } => Problem::new(
+                "cannot_remove",
+                format!("the image of service `{service}` has no `rm`: what was deleted here is still there"),
+            )
+            .hinted("give the image one, or watch with `rebuild`: a new container is without them"),
+            error => refused(&service, &error),
+        })
+        .await
+    }
+
+    /// The containers that were reached. One that ended or was replaced meanwhile was not,
+    /// and that is no failure.
+    async fn reached(
+        &self,
+        containers: Vec<ContainerId>,
+        results: Vec<Result<(), EngineError>>,
+        told: impl Fn(EngineError) -> Problem,
+    ) -> Result<Copied, Problem> {
+        let mut reached = Copied::default();
+        for (container, result) in containers.into_iter().zip(results) {
+            let Err(error) = result else {
+                reached.containers.push(container.to_string());
+                continue;
+            };
+            let look = self.engine.observe().await;
+            let observed = look.map_err(|error| Problem::from(&error))?;
+            let mut there = observed.containers.iter();
+            if there.any(|one| one.id == container && one.is_running()) {
+                return Err(told(error));
+            }
         }
-        Ok(copied(&running))
+        Ok(reached)
     }
 
     /// The containers of a service that run now.
@@ -118,12 +135,6 @@ impl Controller {
             .map(|(container, _)| container.id.clone())
             .collect();
         Ok((name.clone(), running))
-    }
-}
-
-fn copied(containers: &[ContainerId]) -> Copied {
-    Copied {
-        containers: containers.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -168,6 +179,8 @@ async fn share(mut tar: Tar, mut takers: Vec<mpsc::Sender<Chunk>>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
         plan::test_workspace::{service, shop},
@@ -225,6 +238,19 @@ mod tests {
             Err(std::io::Error::other("gone")),
         ]);
         put(&bench, broken.boxed()).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn a_container_that_goes_meanwhile_is_no_failure() {
+        let bench = bench().await;
+        let gone = bench.container("shop-web-2").id;
+        let engine = Arc::clone(&bench.engine);
+        let goes = stream::once(async move {
+            engine.edit(|world| world.containers.retain(|one| one.id != gone));
+            Ok(Bytes::from_static(b"x"))
+        });
+        let copied = put(&bench, goes.boxed()).await.unwrap();
+        assert_eq!(copied.containers.len(), 2);
     }
 
     #[tokio::test]
