@@ -149,6 +149,47 @@ pub fn context_files(folder: &Path, dockerfile: &str) -> Result<Vec<ContextFile>
     Ok(files)
 }
 
+/// What of a build context is left out, for whoever looks at one path of it at a time.
+#[derive(Debug)]
+pub struct LeftOut {
+    folder: PathBuf,
+    ignore: Ignore,
+    always: [String; 2],
+}
+
+impl LeftOut {
+    /// That of a Dockerfile's context.
+    ///
+    /// # Errors
+    /// If its `.dockerignore` cannot be read.
+    pub fn of(folder: &Path, dockerfile: &str) -> Result<Self, ContextError> {
+        let (ignore, ignore_file) = ignore_of(folder, dockerfile)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            ignore,
+            always: [clean(dockerfile), ignore_file],
+        })
+    }
+
+    /// Whether a path, absolute, is left out: a folder only if all that is in it is. What
+    /// is not in the context is not left out of it.
+    pub fn has(&self, path: &Path, is_folder: bool) -> bool {
+        let Ok(relative) = path.strip_prefix(&self.folder) else {
+            return false;
+        };
+        let text = text_of(relative);
+        if text.is_empty() || self.always.contains(&text) {
+            return false;
+        }
+        let mut around = Matches::default();
+        for (end, _) in text.match_indices('/') {
+            around = self.ignore.look(&around, &text[..end]).1;
+        }
+        let (is_left_out, _) = self.ignore.look(&around, &text);
+        is_left_out && !(is_folder && self.ignore.may_take_in(&text))
+    }
+}
+
 /// The patterns that hold for a Dockerfile, and the file that they are in.
 fn ignore_of(folder: &Path, dockerfile: &str) -> Result<(Ignore, String), ContextError> {
     let own = format!("{}.dockerignore", clean(dockerfile));
@@ -400,6 +441,30 @@ mod tests {
 
     fn digest(folder: &Path) -> String {
         build_digest(folder, "Dockerfile", None, std::iter::empty()).unwrap()
+    }
+
+    #[test]
+    fn one_path_at_a_time_the_same_is_left_out_as_of_the_whole() {
+        let text = "*.log\n!keep.log\nnode_modules\n**/tmp\nsub/*\n!sub/yes\nDockerfile\n";
+        let folder = folder(&[(".dockerignore", text), ("Dockerfile", "")]);
+        let left_out = LeftOut::of(folder.path(), "Dockerfile").unwrap();
+        for (path, is_folder, is_out) in [
+            ("a.log", false, true),
+            ("keep.log", false, false),
+            ("deep/a.log", false, false),
+            ("node_modules", true, true),
+            ("node_modules/x/y", false, true),
+            ("deep/tmp/z", false, true),
+            ("sub", true, false),
+            ("sub/no", false, true),
+            ("sub/yes", false, false),
+            ("sub/deep", true, true),
+            ("Dockerfile", false, false),
+        ] {
+            let path = folder.path().join(path);
+            assert_eq!(left_out.has(&path, is_folder), is_out, "{}", path.display());
+        }
+        assert!(!left_out.has(Path::new("/elsewhere/a.log"), false));
     }
 
     #[test]

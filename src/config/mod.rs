@@ -42,7 +42,8 @@ use std::{
 use crate::workspace::{Image, Installation, Origins, SecretName, Workspace};
 
 pub use context::{
-    BuildDigest, ContextError, ContextFile, ContextKind, build_digest, context_files, open_file,
+    BuildDigest, ContextError, ContextFile, ContextKind, LeftOut, build_digest, context_files,
+    open_file,
 };
 pub use danger::Danger;
 pub use diagnostics::{Diagnostic, Diagnostics, Location, Related, Severity, Source, nearest};
@@ -124,7 +125,8 @@ pub struct Loaded {
     pub images: indexmap::IndexMap<String, Image>,
     /// What it means, but was probably not meant.
     pub warnings: Diagnostics,
-    /// The files it was read from: layers, env files, config files, secrets.
+    /// What it was read from, there or not: layers, env files, config files, secrets, what
+    /// matches `inputs`, and the folders in which that was looked for.
     pub files: Vec<PathBuf>,
     document: Document,
     /// The values of variables that secrets are taken from: never shown.
@@ -136,11 +138,28 @@ pub struct Loaded {
 /// # Errors
 /// All problems at once, in the order of the files.
 pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
-    let mut problems = Problems::default();
+    load_noting(sources).0
+}
+
+/// The same, and what was read for it or looked for, whether or not it is valid: what has
+/// to change before it can mean something else.
+pub fn load_noting(sources: &Sources) -> (Result<Loaded, Diagnostics>, Vec<PathBuf>) {
     let mut files = Vec::new();
+    let loaded = load_from(sources, &mut files);
+    files.sort();
+    files.dedup();
+    let loaded = loaded.map(|loaded| Loaded {
+        files: files.clone(),
+        ..loaded
+    });
+    (loaded, files)
+}
+
+fn load_from(sources: &Sources, files: &mut Vec<PathBuf>) -> Result<Loaded, Diagnostics> {
+    let mut problems = Problems::default();
 
     // First the layers; with a syntax error in any, the rest would be guesswork.
-    let layers = read_layers(sources, &mut files, &mut problems);
+    let layers = read_layers(sources, files, &mut problems);
     if problems.has_errors() {
         return Err(problems.in_order());
     }
@@ -149,7 +168,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
 
     // Then the variables, then the types, then the meaning.
     let folder = folder_of(&sources.file);
-    let variables = read_env_files(&folder, &mut root, sources, &mut report, &mut files);
+    let variables = read_env_files(&folder, &mut root, sources, &mut report, files);
     let used = report.variables();
     let lookup = |name: &str| {
         let shell = sources.env.get(name);
@@ -172,7 +191,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
             lookup: &lookup,
         },
         &mut report,
-        &mut files,
+        files,
     );
 
     let (document, diagnostics) = report.into_parts();
@@ -187,8 +206,6 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
         .filter_map(|secret| lookup(secret.env.as_deref()?))
         .filter(|value| !value.is_empty())
         .collect();
-    files.sort();
-    files.dedup();
     Ok(Loaded {
         workspace,
         engine: config.workspace.engine,
@@ -196,7 +213,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Diagnostics> {
         dangers: danger::placed(resolved.dangers, &document),
         images: resolved.images,
         warnings: diagnostics,
-        files,
+        files: Vec::new(),
         document,
         hidden,
     })

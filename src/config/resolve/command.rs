@@ -142,7 +142,9 @@ impl Resolver<'_, '_> {
                     .help("a pattern is relative to it, like \"migrations/**\"");
                 continue;
             }
-            let found = files_matching(self.given.folder, clean);
+            let (start, found) = files_matching(self.given.folder, clean);
+            // One that is not there yet may match tomorrow.
+            self.files.push(self.given.folder.join(start));
             if found.is_empty() {
                 self.report
                     .warning(
@@ -176,8 +178,9 @@ impl Resolver<'_, '_> {
     }
 }
 
-/// The files below `folder` that match a pattern, or are in a folder that does.
-fn files_matching(folder: &Path, pattern: &str) -> Vec<(String, PathBuf)> {
+/// The files below `folder` that match a pattern, or are in a folder that does; and below
+/// what all such files are.
+fn files_matching(folder: &Path, pattern: &str) -> (String, Vec<(String, PathBuf)>) {
     let pattern = pattern.trim_end_matches('/');
     // Only where the pattern can lead: not through the whole project for `a/b/*.sql`.
     let is_plain = |part: &&str| !part.contains(['*', '?', '[', '\\']);
@@ -209,5 +212,5 @@ fn files_matching(folder: &Path, pattern: &str) -> Vec<(String, PathBuf)> {
             found.push((relative, full));
         }
     }
-    found
+    (start, found)
 }
