@@ -78,6 +78,8 @@ pub(super) enum Verb {
     Up(Up),
     /// Stop and remove what `up` made
     Down(Down),
+    /// Do what `up` does, and again whenever a file is saved that it is about
+    Watch(Watch),
     /// Show what `up` would do, and why
     Plan(Plan),
     /// Show how everything is
@@ -191,7 +193,7 @@ pub(super) struct Trust {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cosmos up\n  cosmos up web            only web, and what it depends on\n  cosmos up --no-wait      do not wait until everything is ready\n  cosmos up --rerun=migrate    and run `migrate` again, though nothing changed"
+    after_help = "Examples:\n  cosmos up\n  cosmos up web            only web, and what it depends on\n  cosmos up --no-wait      do not wait until everything is ready\n  cosmos up --rerun=migrate    and run `migrate` again, though nothing changed\n  cosmos up --watch        and again whenever a file is saved"
 )]
 pub(super) struct Up {
     /// Only these services, and what they depend on
@@ -213,11 +215,47 @@ pub(super) struct Up {
     /// Carry out only the plan with this digest
     #[arg(long, value_name = "DIGEST")]
     pub(super) expect: Option<String>,
+    /// Stay, and do it again whenever a file is saved that it is about: as `cosmos watch`
+    #[arg(long)]
+    pub(super) watch: bool,
+    #[command(flatten)]
+    pub(super) polling: Polling,
     #[command(flatten)]
     pub(super) trust: Trust,
     /// Do not ask before something is lost that nothing brings back
     #[arg(short, long)]
     pub(super) yes: bool,
+}
+
+/// How changes of files are found.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Polling {
+    /// With `watch`: look for changes every so often (500ms unless said otherwise), where the
+    /// kernel does not tell of them: `--poll`, `--poll=2s`
+    #[arg(
+        long = "poll",
+        value_name = "INTERVAL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = ""
+    )]
+    pub(super) interval: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos watch\n  cosmos watch web         only web, and what it depends on\n  cosmos watch --poll=2s   where the kernel does not tell of changes: some network drives"
+)]
+pub(super) struct Watch {
+    /// Only these services, and what they depend on
+    #[arg(value_name = "SERVICE")]
+    pub(super) services: Vec<String>,
+    #[command(flatten)]
+    pub(super) project: Project,
+    #[command(flatten)]
+    pub(super) polling: Polling,
+    #[command(flatten)]
+    pub(super) trust: Trust,
 }
 
 #[derive(Debug, Args)]

@@ -81,7 +81,8 @@ pub(super) fn load_from(sources: &Sources) -> Result<Loaded, Failure> {
     Ok(loaded)
 }
 
-fn warn(loaded: &Loaded) {
+/// Says what is doubtful in a config.
+pub(super) fn warn(loaded: &Loaded) {
     for warning in &loaded.warnings {
         sayln!(
             "{}",

@@ -39,6 +39,7 @@ mod trust;
 mod ui;
 mod up;
 mod wait;
+mod watch;
 mod who;
 
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let global = cli.global;
     match cli.verb {
         Verb::Up(args) => up::run(global, args).await,
+        Verb::Watch(args) => watch::run(global, args).await,
         Verb::Down(args) => down::run(global, args).await,
         Verb::History(args) => history::history(global, args).await,
         Verb::Why(args) => history::why(global, args).await,

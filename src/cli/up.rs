@@ -13,6 +13,7 @@ use super::{
         Screen, duration, follow_to_end, out, outln, plural, printable, quiet_changes, sayln,
         show_plan,
     },
+    watch,
 };
 use crate::{
     api::{
@@ -23,14 +24,18 @@ use crate::{
 };
 
 pub(super) async fn run(global: Global, args: Up) -> Result<ExitCode, Failure> {
+    if args.watch {
+        return watch::stay(global, args, "cosmos up").await;
+    }
+    if args.polling.interval.is_some() {
+        return Err(Failure::usage("`--poll` says how `--watch` finds changes")
+            .hinted("`cosmos up --watch --poll`, or `cosmos watch --poll`"));
+    }
     let loaded = context::load_trusted(&global, &args.project, args.trust.given)?;
     let wish = wish(&loaded, &args)?;
     let client = bootstrap::client_for(&global, &loaded.workspace).await?;
     if args.build {
-        let images: Vec<_> = build::built_images(&loaded)
-            .map(|image| image.tag.to_string())
-            .collect();
-        build::build(&global, &client, &loaded, &images).await?;
+        build_all(&global, &client, &loaded).await?;
     }
     let mut screen = Screen::new(&global);
     let outcome = apply(&mut screen, &global, &client, &loaded, wish).await?;
@@ -40,7 +45,19 @@ pub(super) async fn run(global: Global, args: Up) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn wish(loaded: &Loaded, args: &Up) -> Result<Wish, Failure> {
+/// Builds every image of the config that is built, whether or not it is there.
+pub(super) async fn build_all(
+    global: &Global,
+    client: &Client,
+    loaded: &Loaded,
+) -> Result<(), Failure> {
+    let images: Vec<_> = build::built_images(loaded)
+        .map(|image| image.tag.to_string())
+        .collect();
+    build::build(global, client, loaded, &images).await
+}
+
+pub(super) fn wish(loaded: &Loaded, args: &Up) -> Result<Wish, Failure> {
     Ok(Wish {
         workspace: loaded.workspace.clone(),
         secrets: secrets(loaded),
@@ -105,15 +122,26 @@ async fn apply(
     loaded: &Loaded,
     wish: Wish,
 ) -> Result<Outcome, Failure> {
-    let last = tokio::select! {
-        last = order_and_build(screen, global, client, loaded, wish) => last?,
+    tokio::select! {
+        outcome = carry_out(screen, global, client, loaded, wish) => outcome,
         // Cancel-safe: what is given up is told, and goes on where it was next time.
         _ = tokio::signal::ctrl_c() => {
             screen.clear();
             sayln!("not following any more: the proxy goes on with what it was told, a build is given up. `cosmos status` shows how far it is, `cosmos down` takes it back");
-            return Err(Failure::shown(Kind::Interrupted));
+            Err(Failure::shown(Kind::Interrupted))
         }
-    };
+    }
+}
+
+/// Orders and builds, and shows it, to the end.
+pub(super) async fn carry_out(
+    screen: &mut Screen,
+    global: &Global,
+    client: &Client,
+    loaded: &Loaded,
+    wish: Wish,
+) -> Result<Outcome, Failure> {
+    let last = order_and_build(screen, global, client, loaded, wish).await?;
     screen.verdict()?;
     match last {
         Some(Event::Finished { outcome }) if outcome.failed == 0 => Ok(outcome),
@@ -241,7 +269,7 @@ async fn order(
     follow_to_end(screen, events, |_| {}).await
 }
 
-async fn report(
+pub(super) async fn report(
     client: &Client,
     loaded: &Loaded,
     quiet: &[Quiet],

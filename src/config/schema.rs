@@ -221,7 +221,7 @@ with_container_keys! {
         pub restart: RestartPolicy,
         /// Commands run in it at its turning points.
         pub hooks: HooksTable,
-        /// Host paths whose change does something. Not acted on yet.
+        /// Host paths whose change does something while `cosmos watch` or `cosmos up --watch` runs.
         pub watch: Items<WatchTable>,
         /// It runs only if one of these is active. None: always.
         pub profiles: Items<String>,
@@ -364,11 +364,13 @@ pub struct HooksTable {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WatchTable {
-    /// The path, on the host.
+    /// A file, or a folder with all that is in it, on the host. What `.dockerignore` leaves out of
+    /// the image's context does not count, nor do `.git`, `node_modules` and `target` below it.
     pub path: String,
-    /// What its change does: `restart`, `rebuild` or `sync`.
+    /// What its change does: `restart` the service, `rebuild` its image and replace it, or `sync`
+    /// what changed into its containers. One that is held stopped is not woken.
     pub action: WatchAction,
-    /// For `sync`: where it is copied to, in the container.
+    /// For `sync`: where the path is copied to, in the container.
     pub target: Option<String>,
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct Screen {
     problems: Vec<Problem>,
     skipped: u32,
     quiet: Vec<Quiet>,
+    /// What all of it is about: said before the first of it.
+    title: Option<String>,
 }
 
 enum Form {
@@ -66,6 +68,8 @@ struct InPlace {
     images: HashMap<String, ProgressBar>,
     /// What was over before it was worth showing: it is, once the whole takes longer.
     held: Vec<String>,
+    /// Whether it is held at all.
+    holds: bool,
     began: Instant,
 }
 
@@ -84,6 +88,7 @@ impl Screen {
                     layers: HashMap::new(),
                     images: HashMap::new(),
                     held: Vec::new(),
+                    holds: true,
                     began: Instant::now(),
                 }))
             }
@@ -98,6 +103,35 @@ impl Screen {
             problems: Vec::new(),
             skipped: 0,
             quiet: Vec::new(),
+            title: None,
+        }
+    }
+
+    /// The same, for who stays and reads: nothing is over too fast to be shown, and what
+    /// it is about is said as soon as there is something to say.
+    pub(crate) fn titled(global: &args::Global, title: String) -> Self {
+        let mut screen = Self::new(global);
+        if let Form::InPlace(form) = &mut screen.form {
+            form.holds = false;
+        }
+        screen.title = Some(title);
+        screen
+    }
+
+    /// What it is about, if there was nothing to say so far.
+    pub(crate) fn untold(&mut self) -> Option<String> {
+        self.title.take()
+    }
+
+    /// Says what it is about, if that was not said yet.
+    pub(crate) fn say_title(&mut self) {
+        let Some(title) = self.title.take() else {
+            return;
+        };
+        match &mut self.form {
+            Form::InPlace(form) => form.say(title),
+            Form::Lines { .. } => sayln!("{title}"),
+            Form::Silent | Form::Json => {}
         }
     }
 
@@ -125,6 +159,9 @@ impl Screen {
     pub(crate) fn show(&mut self, event: &Event) {
         if self.is_json() {
             outln!("{}", serde_json::to_string(event).unwrap_or_default());
+        }
+        if !matches!(event, Event::Finished { .. } | Event::LoginsWanted { .. }) {
+            self.say_title();
         }
         match event {
             Event::PlanMade { steps } => {
@@ -281,7 +318,7 @@ impl InPlace {
 
     fn say_held(&mut self) {
         // Fast commands show no progress: only their result.
-        if self.began.elapsed() > QUIET_FOR {
+        if !self.holds || self.began.elapsed() > QUIET_FOR {
             for line in self.held.drain(..) {
                 // A screen that cannot be written to is no reason to fail.
                 let _ = self.bars.println(line);

@@ -351,13 +351,6 @@ impl Resolver<'_, '_> {
         table: &ServiceTable,
         image: &Image,
     ) -> Vec<WatchRule> {
-        if table.watch.iter().next().is_some() {
-            self.not_yet(
-                path,
-                "watch",
-                "`cosmos up` again after an edit; `cosmos restart` restarts",
-            );
-        }
         let mut rules = Vec::new();
         for (path, rule) in each(path, &table.watch) {
             let host = self.host_path(&rule.path);

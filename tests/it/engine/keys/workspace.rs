@@ -281,14 +281,13 @@ fn what_nothing_acts_on_yet_is_told_and_harms_nothing() {
     let place = Place::new(&idle(
         "it",
         "route = { port = 80, protocol = \"h2c\" }\n\
-         configs = { \"./a.conf\" = \"/a.conf\" }\n\
-         watch = [{ path = \"./a.conf\", action = \"sync\", target = \"/a.conf\" }]",
+         configs = { \"./a.conf\" = \"/a.conf\" }",
     ));
     place.write("a.conf", "a");
-    let _ = place.cosmos(&["up"]).succeeded().told(&[
-        "nothing acts on `watch` yet",
-        "nothing acts on `protocol` yet",
-    ]);
+    let _ = place
+        .cosmos(&["up"])
+        .succeeded()
+        .told(&["nothing acts on `protocol` yet"]);
     assert!(place.running("it").is_some());
     place.write(
         "cosmos.toml",

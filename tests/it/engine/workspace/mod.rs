@@ -23,6 +23,7 @@ mod tap;
 mod up;
 mod verbs;
 mod wait;
+mod watch;
 
 /// A service that answers `hello <its host name>` on a route.
 pub(in crate::engine) const WEB: &str = r#"

@@ -146,7 +146,12 @@ impl Place {
 
     /// Starts `cosmos`, to be looked at while it runs.
     pub(in crate::engine) fn begin(&self, arguments: &[&str]) -> Running {
-        let mut command = self.command(env!("CARGO_BIN_EXE_cosmos"), &self.folder);
+        self.begin_as(Path::new(env!("CARGO_BIN_EXE_cosmos")), arguments)
+    }
+
+    /// The same, with a program that runs `cosmos` in its own way.
+    pub(in crate::engine) fn begin_as(&self, program: &Path, arguments: &[&str]) -> Running {
+        let mut command = self.command(&program.to_string_lossy(), &self.folder);
         let child = command.args(arguments).spawn().unwrap();
         Running(Some((child, format!("cosmos {}", arguments.join(" ")))))
     }
