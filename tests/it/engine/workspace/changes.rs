@@ -191,3 +191,41 @@ fn a_replacement_that_is_never_ready_leaves_the_old_one_serving() {
         [place.container("web")]
     );
 }
+
+#[test]
+fn replicas_are_replaced_one_after_the_other_and_not_if_the_first_is_not_well() {
+    let two = WEB.replace("route = 80", "route = 80\nreplicas = 2");
+    let place = Place::up(&two);
+    let second = || inspect(&format!("{}-web-2", place.name), "{{.Id}}").unwrap();
+    let before = second();
+    let broken = two
+        .replace("exec httpd", "sleep 1000; exec httpd")
+        .replace("interval = \"100ms\"", "interval = \"50ms\", retries = 5");
+    place.write("cosmos.toml", &broken);
+    let _ = place.cosmos(&["up"]).ended(1);
+    assert_eq!(second(), before);
+
+    place.write("cosmos.toml", &two.replace("hello", "second"));
+    let said = place.cosmos(&["up", "--progress", "json"]).succeeded();
+    let events: Vec<serde_json::Value> = said
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let made = events.iter().find(|event| event["event"] == "plan_made");
+    let steps = made.unwrap()["steps"].as_array().unwrap();
+    let step = |action: String| {
+        let found = steps.iter().find(|step| step["action"] == action.as_str());
+        found.unwrap_or_else(|| panic!("no {action} in {said}"))["id"].clone()
+    };
+    let at = |what: &str, action: String| {
+        let step = step(action);
+        let is_it = |event: &serde_json::Value| event["event"] == what && event["step"] == step;
+        events.iter().position(is_it).unwrap()
+    };
+    let name = &place.name;
+    let is_well = at("step_succeeded", format!("wait for {name}-web-1: ready"));
+    let next = at("step_started", format!("launch {name}-web-2"));
+    assert!(is_well < next, "{said}");
+    assert_ne!(second(), before);
+}
