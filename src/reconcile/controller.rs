@@ -324,6 +324,11 @@ impl Controller {
         self.lock_desired().get(key).cloned()
     }
 
+    /// The keys of all workspaces that are up.
+    fn desired_keys(&self) -> Vec<String> {
+        self.lock_desired().keys().cloned().collect()
+    }
+
     fn lock_desired(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Workspace>>> {
         // Nothing panics while it is held; if something did, the map is whole.
         self.desired.lock().unwrap_or_else(PoisonError::into_inner)

@@ -14,6 +14,7 @@ use std::{
 use futures_util::StreamExt as _;
 use tokio::{
     sync::mpsc,
+    task::{AbortHandle, JoinSet},
     time::{Instant, sleep, sleep_until},
 };
 
@@ -79,21 +80,56 @@ impl Retry {
 }
 
 impl Controller {
-    /// Follows the engine and heals for as long as the server lives.
+    /// Follows the engine and heals for as long as the server lives: each workspace
+    /// by itself, so that an engine which hangs over one holds up no other.
     pub async fn run(self: Arc<Self>) {
         let listener = tokio::spawn(Arc::clone(&self).listen());
-        let (mut world, mut probes) = (self.world.subscribe(), self.probes.changed());
-        let mut failures = 0_u32;
+        let mut world = self.world.subscribe();
+        let (mut healed, mut healers) = (HashMap::new(), JoinSet::new());
         loop {
             world.mark_unchanged();
-            probes.mark_unchanged();
-            let healed = self.heal_all().await;
-            failures = if healed.is_err() { failures + 1 } else { 0 };
+            // Of an engine that cannot be looked at the healers tell.
+            let _ = self.look().await;
+            let next_end = self.end_holds().await.unwrap_or_else(|problem| {
+                tracing::warn!(problem = problem.message, "a hold could not be ended");
+                Some(Instant::now() + FIRST_RETRY)
+            });
+            healed.retain(|_, healer: &mut AbortHandle| !healer.is_finished());
+            for key in self.desired_keys() {
+                healed.entry(key).or_insert_with_key(|key| {
+                    healers.spawn(Arc::clone(&self).keep_healed(key.clone()))
+                });
+            }
             let resync = Instant::now() + RESYNC;
-            let pause = match healed {
-                Ok(next_try) => next_try.map_or(resync, |at| at.min(resync)),
+            // Every arm is cancel-safe: all of it is looked at again anyway.
+            tokio::select! {
+                _ = world.changed() => {}
+                Some(_) = healers.join_next() => {}
+                () = sleep_until(next_end.map_or(resync, |at| at.min(resync))) => {}
+            }
+            if listener.is_finished() {
+                return;
+            }
+        }
+    }
+
+    /// Heals one workspace for as long as it is up.
+    async fn keep_healed(self: Arc<Self>, key: String) {
+        let (mut world, mut probes) = (self.world.subscribe(), self.probes.changed());
+        let mut failures = 0_u32;
+        while let Some(desired) = self.desired_of(&key) {
+            world.mark_unchanged();
+            probes.mark_unchanged();
+            let resync = Instant::now() + RESYNC;
+            let pause = match self.heal(&desired).await {
+                Ok(next_try) => {
+                    failures = 0;
+                    next_try.map_or(resync, |at| at.min(resync))
+                }
                 Err(problem) => {
+                    failures += 1;
                     tracing::warn!(
+                        workspace = key,
                         code = problem.code,
                         problem = problem.message,
                         "healing failed"
@@ -106,9 +142,6 @@ impl Controller {
                 _ = world.changed() => {}
                 _ = probes.changed() => {}
                 () = sleep_until(pause) => {}
-            }
-            if listener.is_finished() {
-                return;
             }
         }
     }
@@ -161,7 +194,9 @@ impl Controller {
         }
     }
 
-    /// Heals every workspace that nobody is working on; when to look again.
+    /// One round of what [`Controller::run`] does for ever: heals every workspace
+    /// that nobody is working on; when to look again.
+    #[cfg(test)]
     pub(super) async fn heal_all(&self) -> Result<Option<Instant>, Problem> {
         let mut next_try = self.end_holds().await?;
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
@@ -421,9 +456,14 @@ mod tests {
     use super::*;
     use crate::{
         plan::test_workspace::{name, service, shop},
-        reconcile::controller::tests::Bench,
+        reconcile::{
+            controller::tests::Bench,
+            engine::{Done, Engine, EngineError, Progress},
+            fake::FakeEngine,
+        },
         workspace::ContainerState,
     };
+    use futures_util::{future::BoxFuture, stream::BoxStream};
 
     fn crash(bench: &Bench) {
         bench.engine.edit(|observed| {
@@ -486,5 +526,51 @@ mod tests {
         let calls = bench.engine.calls();
         bench.controller.heal_all().await.unwrap();
         assert_eq!(bench.engine.calls(), calls);
+    }
+
+    /// An engine that hangs over whatever is about `blog`.
+    struct Hanging(Arc<FakeEngine>);
+
+    impl Engine for Hanging {
+        fn observe(&self) -> BoxFuture<'_, Result<Observed, EngineError>> {
+            self.0.observe()
+        }
+
+        fn perform<'a>(
+            &'a self,
+            action: &'a Action,
+            progress: &'a (dyn Fn(Progress) + Send + Sync),
+        ) -> BoxFuture<'a, Result<Done, EngineError>> {
+            match action.to_string().contains("blog") {
+                true => Box::pin(std::future::pending()),
+                false => self.0.perform(action, progress),
+            }
+        }
+
+        fn changes(&self) -> BoxStream<'static, Change> {
+            self.0.changes()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_hangs_over_one_workspace_holds_up_no_other() {
+        let bench = up().await;
+        let mut blog = shop().with("web", service("node:20"));
+        blog.identity.name = "blog".parse().unwrap();
+        bench.apply(&blog).await;
+        bench.engine.edit(|observed| {
+            observed.containers.retain(|one| one.owner.is_none());
+        });
+        let hanging = Arc::new(Hanging(Arc::clone(&bench.engine)));
+        let controller = Controller::new(hanging, bench.engine.clone(), bench.store).unwrap();
+        let controller = Arc::new(controller);
+        let mut looked = controller.looked();
+        let healing = tokio::spawn(Arc::clone(&controller).run());
+        let web = name("shop-web-1");
+        looked
+            .wait_for(|look| look.observed.container(&web).is_some())
+            .await
+            .unwrap();
+        healing.abort();
     }
 }
