@@ -483,7 +483,7 @@ fn a_rebuild_replaces_what_runs_by_what_was_built_of_the_new_files() {
 fn a_service_that_writes_what_it_is_restarted_for_is_found_and_damped() {
     let place = Place::new(
         "[services.one]\nimage = \"busybox:latest\"\ninit = true\n\
-         command = [\"sh\", \"-c\", \"date +%s%N > /src/build.log; exec sleep 1000\"]\n\
+         command = [\"sh\", \"-c\", \"cat /proc/sys/kernel/random/uuid > /src/build.log; exec sleep 1000\"]\n\
          mounts = [\"./src:/src\"]\n\
          watch = [{ path = \"./src\", action = \"restart\" }]\n",
     );
