@@ -11,12 +11,12 @@ use super::{
     args::{Down, Global, Progress},
     ask, bootstrap, context,
     error::Failure,
-    ui::{Screen, duration, follow, outln},
+    ui::{Screen, duration, follow_to_end, outln},
 };
 use crate::{
     api::{
         client::{Client, encoded},
-        wire::{Containers, Event},
+        wire::Event,
     },
     workspace::Workspace,
 };
@@ -55,20 +55,24 @@ pub(super) async fn take_down(
     );
     let began = Instant::now();
     let mut screen = Screen::new(global);
-    let events = client.events(Method::DELETE, &path, None::<&()>).await?;
-    let last = follow(&mut screen, events).await?;
+    let mut last = ordered(&mut screen, client, &path).await?;
+    // Whoever took it down meanwhile was we.
+    let is_again = last.is_none();
+    if is_again {
+        // The order stands; given again, it is told how it goes on.
+        bootstrap::answers_again(client).await;
+        last = ordered(&mut screen, client, &path).await?;
+    }
     screen.verdict()?;
     let took = match last {
         Some(Event::Finished { outcome }) => Duration::from_millis(outcome.millis),
+        Some(Event::Failed { problem }) if problem.code == "not_up" && is_again => began.elapsed(),
+        Some(Event::Failed { problem }) => return Err(problem.into()),
         _ => {
-            bootstrap::answers_again(client).await;
-            if is_up(client, key).await? {
-                return Err(
-                    Failure::new("the proxy went away before everything was removed")
-                        .hinted("it goes on by itself; `cosmos down` again follows it"),
-                );
-            }
-            began.elapsed()
+            return Err(
+                Failure::new("the proxy went away before everything was removed")
+                    .hinted("run `cosmos down` again"),
+            );
         }
     };
     if !global.quiet && global.progress != Progress::Json {
@@ -77,11 +81,16 @@ pub(super) async fn take_down(
     Ok(())
 }
 
-/// Whether a workspace is up still.
-async fn is_up(client: &Client, key: &str) -> Result<bool, Failure> {
-    let containers: Containers = client.get("/containers").await?;
-    let mut up = containers.workspaces.iter();
-    Ok(up.any(|workspace| workspace.workspace == key))
+/// Orders it, and follows it to its end; nothing, if that was not told.
+async fn ordered(
+    screen: &mut Screen,
+    client: &Client,
+    path: &str,
+) -> Result<Option<Event>, Failure> {
+    let events = client.events(Method::DELETE, path, None::<&()>).await?;
+    let last = follow_to_end(screen, events, |_| {}).await?;
+    let is_end = |event: &Event| matches!(event, Event::Finished { .. } | Event::Failed { .. });
+    Ok(last.filter(is_end))
 }
 
 /// Names the volumes that would go, and asks.
