@@ -459,7 +459,10 @@ impl<'a> Planner<'a> {
     ) -> Vec<StepId> {
         needs = self.once_renamed(one.container, needs);
         let mut done = Vec::new();
-        let has_name = self.estate.name_of(one.container).clone();
+        if let Some(step) = self.give_name(wanted, one, &needs) {
+            needs = vec![step];
+            done = vec![step];
+        }
         let mut go = |planner: &mut Self, action, reason: &Reason<'_>| {
             let step = planner.step(&wanted.subject, std::mem::take(&mut needs), action, reason);
             needs = vec![step];
@@ -467,19 +470,6 @@ impl<'a> Planner<'a> {
             step
         };
 
-        if has_name != wanted.name {
-            let action = Action::Rename {
-                from: has_name.clone(),
-                to: wanted.name.clone(),
-            };
-            let aside = format!("{}.{}", wanted.name, one.owner.generation);
-            let reason = match one.container.name.as_str() == aside {
-                true => Reason::SetAside,
-                false => Reason::Renamed(&one.container.name),
-            };
-            let step = go(self, action, &reason);
-            self.estate.rename(one.container, wanted.name.clone(), step);
-        }
         let limits = &wanted.service.container.resources;
         if one.container.live.resources != *limits {
             let changes = diff::limits(
@@ -547,6 +537,29 @@ impl<'a> Planner<'a> {
         Some(Reason::Replicas(wanted.service.replicas, Some(scaled)))
     }
 
+    /// Gives a container its name, if it has another.
+    fn give_name(
+        &mut self,
+        wanted: &Wanted<'a>,
+        one: Owned<'a>,
+        needs: &[StepId],
+    ) -> Option<StepId> {
+        let from = self.estate.name_of(one.container).clone();
+        if from == wanted.name {
+            return None;
+        }
+        let aside = format!("{}.{}", wanted.name, one.owner.generation);
+        let reason = match one.container.name.as_str() == aside {
+            true => Reason::SetAside,
+            false => Reason::Renamed(&one.container.name),
+        };
+        let to = wanted.name.clone();
+        let action = Action::Rename { from, to };
+        let step = self.step(&wanted.subject, needs.to_vec(), action, &reason);
+        self.estate.rename(one.container, wanted.name.clone(), step);
+        Some(step)
+    }
+
     /// Held stopped: one container of each replica is kept, and does not run.
     fn hold(&mut self, name: &'a ServiceName, service: &'a Service, because: &str) {
         let spec = Fingerprint::of_service(service);
@@ -561,7 +574,7 @@ impl<'a> Planner<'a> {
                 None if !others.is_empty() => others.remove(0),
                 None => continue,
             };
-            self.stop(
+            let mut needs = self.stop(
                 &kept,
                 &wanted.subject,
                 Vec::new(),
@@ -571,6 +584,15 @@ impl<'a> Planner<'a> {
             for other in &others {
                 let stopped = self.stop(other, &wanted.subject, Vec::new(), &reason);
                 self.remove(other, &wanted.subject, stopped, &reason);
+            }
+            // Found under its name by whoever looks for it there. If a stranger has
+            // that, it is reported when there is something to start.
+            let is_called_so = *self.estate.name_of(kept.container) == wanted.name;
+            if !is_called_so && self.claim(&wanted.name, &wanted.subject).is_ok() {
+                let reason = Reason::InTheWay(&wanted.name);
+                needs = self.free_name(&wanted.name, needs, &reason);
+                needs = self.once_renamed(kept.container, needs);
+                self.give_name(&wanted, kept, &needs);
             }
         }
     }

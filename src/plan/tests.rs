@@ -238,6 +238,18 @@ fn a_container_renamed_by_hand_gets_its_name_back() {
 }
 
 #[test]
+fn a_container_that_is_held_stopped_gets_its_name_back_and_is_not_started() {
+    let desired = shop().with("web", service("node:20").held());
+    let mut lab = Lab::running(&shop().with("web", service("node:20")));
+    lab.apply(&desired);
+    lab.edit("shop-web-1", |web| web.name = name("mine"));
+    assert_snapshot!(
+        lab.plan(&desired),
+        @"#1 rename mine to shop-web-1  was renamed to mine"
+    );
+}
+
+#[test]
 fn what_was_never_started_is_launched_again_as_it_may_be_incomplete() {
     let desired = shop().with("web", service("node:20"));
     let lab = Lab::running(&desired);
