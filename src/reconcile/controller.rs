@@ -56,6 +56,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::{
     engine::{Console, Engine, EngineError, Traffic},
     event::{Event, Problem},
+    own_writes::OwnWrites,
     probe::Probes,
     underway::Underway,
 };
@@ -167,7 +168,7 @@ impl Controller {
         let probes = Probes::new(Arc::clone(&console));
         let underway = Arc::new(Underway::new(engine));
         let controller = Self {
-            engine: Arc::clone(&underway) as Arc<dyn Engine>,
+            engine: Arc::new(OwnWrites::new(Arc::clone(&underway) as Arc<dyn Engine>)),
             underway,
             console,
             store,
