@@ -291,8 +291,7 @@ impl Controller {
         let cause = Cause::Down { by: by.to_owned() };
         let mut outcome = self.carry_out(&workspace, plan, cause, events).await?;
         if outcome.failed == stays && outcome.skipped == 0 {
-            self.gone(&workspace)
-                .map_err(|error| Problem::from(&error))?;
+            self.end_leaving(&workspace, volumes).await?;
         }
         outcome.millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tell(events, Event::Finished { outcome });

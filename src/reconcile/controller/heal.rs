@@ -23,7 +23,8 @@ use crate::{
     plan::{Action, Plan, Subject, plan},
     reconcile::{engine::Change, event::Problem, history::Cause},
     workspace::{
-        ContainerName, ContainerState, Observed, ObservedContainer, RestartPolicy, Workspace,
+        ContainerId, ContainerName, ContainerState, Observed, ObservedContainer, RestartPolicy,
+        Workspace,
     },
 };
 
@@ -89,7 +90,9 @@ impl Controller {
         loop {
             world.mark_unchanged();
             // Of an engine that cannot be looked at the healers tell.
-            let _ = self.look().await;
+            if let Ok(look) = self.look().await {
+                self.forget_what_is_over(&look.observed);
+            }
             let next_end = self.end_holds().await.unwrap_or_else(|problem| {
                 tracing::warn!(problem = problem.message, "a hold could not be ended");
                 Some(Instant::now() + FIRST_RETRY)
@@ -200,6 +203,7 @@ impl Controller {
     pub(super) async fn heal_all(&self) -> Result<Option<Instant>, Problem> {
         let mut next_try = self.end_holds().await?;
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
+        self.forget_what_is_over(&look.observed);
         for workspace in &look.workspaces {
             next_try = earlier(next_try, self.heal(workspace).await?);
         }
@@ -258,10 +262,14 @@ impl Controller {
             .carry_out_until(&desired, plan, Cause::Healing, &sender, gives_way)
             .await?;
         drop(sender);
-        if leaving.is_some() && is_whole && outcome.failed == stays && outcome.skipped == 0 {
-            self.gone(&desired).map_err(|error| Problem::from(&error))?;
-        }
+        let is_done = is_whole && outcome.failed == stays && outcome.skipped == 0;
         let mut failed = None;
+        if let Some(volumes) = leaving
+            && is_done
+            && !self.end_leaving(&desired, volumes).await?
+        {
+            failed = Some(Instant::now() + FIRST_RETRY);
+        }
         while let Some(event) = events.recv().await {
             if let super::Event::StepFailed { step, problem } = event
                 && let Some(subject) = subjects.get(&step)
@@ -273,12 +281,21 @@ impl Controller {
         Ok(earlier(next_try, failed))
     }
 
+    /// Forgets what went wrong once, also of workspaces that are gone: what went well
+    /// for a while begins with the first pause again.
+    fn forget_what_is_over(&self, observed: &Observed) {
+        let now = Instant::now();
+        self.lock_retries()
+            .retain(|_, retry| now.saturating_duration_since(retry.next_try) <= LONG_ENOUGH);
+        forget_healthy(&mut self.lock_crashes(), observed, now);
+        let is_there = |id: &ContainerId| observed.containers.iter().any(|one| one.id == *id);
+        self.lock_dying().retain(|id, _| is_there(id));
+    }
+
     /// Takes out of the plan what failed and waits for its next try; when that is.
     fn leave_out_failing(&self, key: &str, plan: &mut Plan) -> Option<Instant> {
         let now = Instant::now();
-        let mut retries = self.lock_retries();
-        // What went well for a while begins with the first pause again.
-        retries.retain(|_, retry| now.saturating_duration_since(retry.next_try) <= LONG_ENOUGH);
+        let retries = self.lock_retries();
         let mut next_try = None;
         plan.retain(|step| {
             let retry = retries.get(&(key.to_owned(), step.subject.clone()));
@@ -383,7 +400,7 @@ impl Controller {
         observed: &Observed,
         now: Instant,
     ) -> (HashSet<String>, Option<Instant>) {
-        let mut since = self.dying.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = self.lock_dying();
         let is_dying = |one: &ObservedContainer| one.state == ContainerState::Dead;
         since.retain(|id, _| {
             let mut containers = observed.containers.iter();
@@ -411,6 +428,10 @@ impl Controller {
         for container in containers {
             crashes.remove(container);
         }
+    }
+
+    fn lock_dying(&self) -> std::sync::MutexGuard<'_, HashMap<ContainerId, Instant>> {
+        self.dying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_crashes(&self) -> std::sync::MutexGuard<'_, HashMap<ContainerName, Crash>> {

@@ -50,8 +50,27 @@ impl Controller {
         ))
     }
 
+    /// Forgets a workspace once a look finds that nothing is left to take down;
+    /// whether that is so. What the engine lists may lag behind what it did: who
+    /// forgets a container that was not listed leaves it to nobody.
+    pub(super) async fn end_leaving(
+        &self,
+        workspace: &Workspace,
+        volumes: Volumes,
+    ) -> Result<bool, Problem> {
+        let look = self.look().await.map_err(|error| Problem::from(&error))?;
+        let plan = self.plan_to_leave(workspace, &look.observed, volumes);
+        let plan = plan.map_err(|error| Problem::from(&error))?;
+        if !plan.steps.is_empty() {
+            return Ok(false);
+        }
+        self.gone(workspace)
+            .map_err(|error| Problem::from(&error))?;
+        Ok(true)
+    }
+
     /// Nothing of it is left: forgets it.
-    pub(super) fn gone(&self, workspace: &Workspace) -> Result<(), StoreError> {
+    fn gone(&self, workspace: &Workspace) -> Result<(), StoreError> {
         let key = workspace.identity.key();
         // The secrets first: as long as the store has the workspace, healing comes
         // back here, and nobody would look for secrets that belong to nothing.
@@ -145,6 +164,18 @@ mod tests {
         let bench = half_down(Volumes::Keep).await;
         let refused = bench.order("web", Order::Start).await.unwrap_err();
         assert_eq!(refused.code, "leaving");
+    }
+
+    #[tokio::test]
+    async fn what_the_engine_did_not_list_yet_is_not_left_behind() {
+        let bench = Bench::empty();
+        bench.apply(&desired()).await;
+        // The last container is not in the list on which the plan is made.
+        bench.engine.lag(1);
+        bench.down(Volumes::Keep).await.unwrap();
+        bench.controller.heal_all().await.unwrap();
+        assert!(bench.engine.observed().containers.is_empty());
+        assert!(bench.store.all_declared().unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
