@@ -23,6 +23,7 @@ mod leaving;
 mod one_plan;
 mod orders;
 mod past;
+mod ports;
 mod rerun;
 #[cfg(test)]
 mod site;

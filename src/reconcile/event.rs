@@ -52,7 +52,8 @@ pub enum Event {
         /// What went wrong, and what to do.
         problem: Problem,
     },
-    /// A step was not tried, because one that it needs failed.
+    /// A step was not tried, because one that it needs failed; or it was given up to
+    /// be planned anew, and is its own cause.
     StepSkipped {
         /// Which.
         step: StepId,

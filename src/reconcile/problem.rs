@@ -27,6 +27,9 @@ impl Problem {
     pub const HOOK_FAILED: &str = "hook_failed";
     /// The code of a host port that somebody else has.
     pub const PORT_TAKEN: &str = "port_taken";
+    /// The code of a host port that somebody else has, and that nobody asked for by
+    /// number: another is taken.
+    pub const PORT_LOST: &str = "port_lost";
 
     /// Whether what was declared is to blame: tried again, it would fail again. An
     /// engine that does not answer, or says no for reasons of its own, is not.

@@ -167,7 +167,9 @@ impl Controller {
         if is_done && self.newest(&key)? != before {
             self.remember(&key, cause.clone());
         }
-        let mut outcome = self.carry_out(&desired, plan, cause, events).await?;
+        let mut outcome = self
+            .carry_out_ordered(&desired, plan, cause, events)
+            .await?;
         let after = if is_done {
             observed
         } else {

@@ -3,7 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Instant,
 };
 
@@ -89,7 +92,17 @@ impl Controller {
         );
         let record = Record::begin(&self.store, &key, Doing::of(cause, plan));
         let failures = Mutex::new(Failures::new());
+        let lost = AtomicU32::new(0);
         let tell_each = |event: Event| {
+            let event = match event {
+                // No failure: it is planned anew, with another port.
+                Event::StepFailed { step, problem } if problem.code == Problem::PORT_LOST => {
+                    lost.fetch_add(1, Ordering::Relaxed);
+                    let because = step;
+                    Event::StepSkipped { step, because }
+                }
+                other => other,
+            };
             record.note(&event);
             if let Some((service, problem)) = failure(plan, &event) {
                 let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,7 +125,10 @@ impl Controller {
             events: &tell_each,
             width: WIDTH,
         };
-        let executed = executor.execute(plan, cancel).await;
+        let mut executed = executor.execute(plan, cancel).await;
+        let lost = lost.load(Ordering::Relaxed);
+        executed.failed -= lost;
+        executed.skipped += lost;
         record.end(executed);
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
         self.remember_ports(desired, &look.observed)

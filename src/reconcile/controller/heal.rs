@@ -262,6 +262,9 @@ impl Controller {
             .carry_out_until(&desired, plan, Cause::Healing, &sender, gives_way)
             .await?;
         drop(sender);
+        if outcome.skipped > 0 && leaving.is_none() && self.has_lost_a_port(&desired)? {
+            next_try = earlier(next_try, Some(Instant::now() + FIRST_PAUSE));
+        }
         let is_done = is_whole && outcome.failed == stays && outcome.skipped == 0;
         let mut failed = None;
         if let Some(volumes) = leaving

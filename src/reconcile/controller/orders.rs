@@ -426,7 +426,8 @@ impl Controller {
         if !has_done {
             self.remember(&key, cause.clone());
         }
-        self.carry_out(desired, plan, cause, &sender).await?;
+        self.carry_out_ordered(desired, plan, cause, &sender)
+            .await?;
         drop(sender);
         while let Some(event) = events.recv().await {
             if let Event::StepFailed { problem, .. } | Event::Blocked { problem, .. } = event {

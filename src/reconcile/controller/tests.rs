@@ -73,19 +73,6 @@ impl Bench {
         self.engine.calls().split_off(count)
     }
 
-    /// The first step of an apply that fails, and how.
-    pub(super) async fn failure(&self, workspace: &Workspace) -> Problem {
-        let (sender, mut events) = mpsc::unbounded_channel();
-        let applied = self.controller.apply(wish(workspace), &sender);
-        applied.await.unwrap();
-        while let Some(event) = events.recv().await {
-            if let Event::StepFailed { problem, .. } = event {
-                return problem;
-            }
-        }
-        panic!("nothing failed");
-    }
-
     /// The server is killed, and another one begins with what is on the disk.
     pub(super) fn restarted(self) -> Self {
         self.engine.recover();

@@ -9,7 +9,7 @@ use futures_util::{
 };
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Controller;
+use super::{Controller, ports::service_of};
 use crate::{
     plan::{Action, completed_run},
     reconcile::{
@@ -19,7 +19,7 @@ use crate::{
     },
     workspace::{
         AfterCondition, ContainerName, ContainerState, Health, Observed, ObservedContainer,
-        Readiness, RunState, Service, ServiceName, Workspace,
+        Readiness, RunState, Workspace,
     },
 };
 
@@ -73,26 +73,10 @@ impl Waiter for ForDependants<'_> {
     }
 
     fn refused(&self, action: &Action, error: &EngineError) -> Problem {
-        let problem = Problem::of_action(action, error);
-        let EngineError::PortTaken { port } = error else {
-            return problem;
-        };
-        let container = match action {
-            Action::Launch(launch) => &launch.name,
-            Action::Start { container, .. } | Action::Restart { container, .. } => container,
-            _ => return problem,
-        };
-        match self.gives_up(container, *port) {
-            // No fault of what is declared: nothing is rolled back for it.
-            true => Problem::new("port_lost", problem.message).hinted(ANOTHER_PORT),
-            false => problem,
-        }
+        let controller = self.controller;
+        controller.what_was_refused(self.desired, action, error)
     }
 }
-
-/// What becomes of a host port that was the engine's choice.
-const ANOTHER_PORT: &str =
-    "nobody asked for this one by number: another is taken, and `cosmos status` shows which";
 
 impl ForDependants<'_> {
     /// Waits for those with a probe to be ready, and for those without one to have
@@ -145,36 +129,9 @@ impl ForDependants<'_> {
         }
     }
 
-    /// Gives up a host port that somebody else has by now, unless it was asked for
-    /// by its number; whether it did.
-    fn gives_up(&self, container: &ContainerName, host: u16) -> bool {
-        let Some(service) = self.service_of(container) else {
-            return false;
-        };
-        let mut ports = service.container.ports.iter();
-        if ports.any(|port| port.host == Some(host)) {
-            return false;
-        }
-        let given_up = self.controller.store.give_up_host_port(container, host);
-        given_up.unwrap_or_else(|error| {
-            tracing::warn!(%container, %error, "a host port cannot be given up");
-            false
-        })
-    }
-
     /// Whether a container of this name is declared: not one that was set aside.
     fn is_wanted(&self, container: &ContainerName) -> bool {
-        self.service_of(container).is_some()
-    }
-
-    /// The service that has a container of this name.
-    fn service_of(&self, container: &ContainerName) -> Option<&Service> {
-        let mut services = self.desired.services.iter();
-        let has_it = |(name, service): &(&ServiceName, &Service)| {
-            let mut replicas = 1..=service.replicas;
-            replicas.any(|replica| self.desired.identity.container(name, replica) == *container)
-        };
-        services.find(has_it).map(|(_, service)| service)
+        service_of(self.desired, container).is_some()
     }
 
     /// Waits for a one-shot's end, and keeps that it went well.
@@ -415,86 +372,5 @@ fn verdict(name: &ContainerName, container: Option<&ObservedContainer>) -> Verdi
             Problem::NOT_READY,
             format!("`{name}` is paused or dead"),
         )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        plan::test_workspace::{name, service, shop},
-        reconcile::controller::tests::Bench,
-        workspace::Observed,
-    };
-
-    /// `web` has ended, and a stranger has the host port that it had.
-    async fn robbed(host: Option<u16>) -> (Bench, u16) {
-        let bench = Bench::empty();
-        bench
-            .apply(&shop().with("web", service("node:20").port(host, 80)))
-            .await;
-        let port = bench.container("shop-web-1").ports[0].host.unwrap();
-        bench.engine.edit(|observed: &mut Observed| {
-            let mut stranger = observed.containers[0].clone();
-            stranger.id = crate::workspace::ContainerId::new("stranger").unwrap();
-            (stranger.name, stranger.owner) = (name("stranger"), None);
-            observed.containers[0].state = ContainerState::Exited {
-                code: 1,
-                at: SystemTime::UNIX_EPOCH,
-                out_of_memory: false,
-            };
-            observed.containers.push(stranger);
-        });
-        (bench, port)
-    }
-
-    async fn heal(bench: &Bench) {
-        for _ in 0..5 {
-            if let Some(at) = bench.controller.heal_all().await.unwrap() {
-                sleep_until(at).await;
-            }
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_host_port_that_somebody_took_meanwhile_is_given_up_for_another() {
-        let (bench, taken) = robbed(None).await;
-        heal(&bench).await;
-        let web = bench.container("shop-web-1");
-        assert!(web.is_running());
-        let now = web.ports[0].host.unwrap();
-        assert_ne!(now, taken);
-        let memory = bench.store.memory("shop").unwrap();
-        assert_eq!(memory.host_ports[&(name("shop-web-1"), 80)], now);
-        assert!(memory.given_up.is_empty());
-        assert!(bench.container("stranger").is_running());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_host_port_that_was_asked_for_by_number_is_waited_for() {
-        let (bench, taken) = robbed(Some(8080)).await;
-        heal(&bench).await;
-        assert!(!bench.container("shop-web-1").is_running());
-        bench.engine.edit(|observed| {
-            observed
-                .containers
-                .retain(|one| one.name.as_str() != "stranger");
-        });
-        heal(&bench).await;
-        let web = bench.container("shop-web-1");
-        assert_eq!(web.ports[0].host, Some(taken));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_up_says_that_another_host_port_is_taken() {
-        let (bench, _) = robbed(None).await;
-        let desired = shop().with("web", service("node:22").port(None, 80));
-        let problem = bench.failure(&desired).await;
-        assert_eq!(problem.code, "port_lost");
-        assert_eq!(problem.hint.as_deref(), Some(ANOTHER_PORT));
-        heal(&bench).await;
-        let web = bench.container("shop-web-1");
-        assert!(web.is_running());
-        assert_eq!(web.image.as_str(), "node:22");
     }
 }

@@ -1,0 +1,206 @@
+//! Host ports that nobody asked for by number: a container keeps the one it got
+//! first, and gets another where somebody else has that by now.
+
+use super::{Controller, Events};
+use crate::{
+    plan::{Action, Plan, plan},
+    reconcile::{
+        engine::EngineError,
+        event::{Outcome, Problem},
+        history::Cause,
+    },
+    workspace::{ContainerName, RunState, Service, ServiceName, Workspace},
+};
+
+impl Controller {
+    /// Carries out what a person ordered. Where a container turns out to have lost
+    /// its host port, what is left is planned anew, with another one.
+    pub(super) async fn carry_out_ordered(
+        &self,
+        desired: &Workspace,
+        planned: Plan,
+        cause: Cause,
+        events: &Events,
+    ) -> Result<Outcome, Problem> {
+        let key = desired.identity.key();
+        let mut outcome = self
+            .carry_out(desired, planned, cause.clone(), events)
+            .await?;
+        // Each can lose its port once: the one that it gets instead is free.
+        let containers: u32 = desired.services.values().map(|it| it.replicas).sum();
+        for _ in 0..containers {
+            if outcome.skipped == 0 || !self.has_lost_a_port(desired)? {
+                break;
+            }
+            let look = self.look().await.map_err(|error| Problem::from(&error))?;
+            let memory = self.store.memory(&key);
+            let memory = memory.map_err(|error| Problem::from(&error))?;
+            let planned = plan(desired, &look.observed, &memory);
+            let before = outcome;
+            outcome = self
+                .carry_out(desired, planned, cause.clone(), events)
+                .await?;
+            outcome.succeeded += before.succeeded;
+            outcome.failed += before.failed;
+        }
+        Ok(outcome)
+    }
+
+    /// Whether a container that should run has to get another host port.
+    pub(super) fn has_lost_a_port(&self, desired: &Workspace) -> Result<bool, Problem> {
+        let memory = self.store.memory(&desired.identity.key());
+        let given_up = memory.map_err(|error| Problem::from(&error))?.given_up;
+        let of = |it: &ContainerName| service_of(desired, it);
+        let runs = |service: &Service| service.run == RunState::Running;
+        Ok(given_up.iter().filter_map(of).any(runs))
+    }
+
+    /// What a refused action means to a person. A host port that somebody else has
+    /// is given up, unless it was asked for by its number.
+    pub(super) fn what_was_refused(
+        &self,
+        desired: &Workspace,
+        action: &Action,
+        error: &EngineError,
+    ) -> Problem {
+        let problem = Problem::of_action(action, error);
+        let EngineError::PortTaken { port } = error else {
+            return problem;
+        };
+        let container = match action {
+            Action::Launch(launch) => &launch.name,
+            Action::Start { container, .. } | Action::Restart { container, .. } => container,
+            _ => return problem,
+        };
+        match self.gives_up(desired, container, *port) {
+            true => Problem::new(Problem::PORT_LOST, problem.message),
+            false => problem,
+        }
+    }
+
+    fn gives_up(&self, desired: &Workspace, container: &ContainerName, host: u16) -> bool {
+        let Some(service) = service_of(desired, container) else {
+            return false;
+        };
+        let mut ports = service.container.ports.iter();
+        if ports.any(|port| port.host == Some(host)) {
+            return false;
+        }
+        let given_up = self.store.give_up_host_port(container, host);
+        given_up.unwrap_or_else(|error| {
+            tracing::warn!(%container, %error, "a host port cannot be given up");
+            false
+        })
+    }
+}
+
+/// The service that has a container of this name.
+pub(super) fn service_of<'a>(
+    desired: &'a Workspace,
+    container: &ContainerName,
+) -> Option<&'a Service> {
+    let mut services = desired.services.iter();
+    let has_it = |(name, service): &(&ServiceName, &Service)| {
+        let mut replicas = 1..=service.replicas;
+        replicas.any(|replica| desired.identity.container(name, replica) == *container)
+    };
+    services.find(has_it).map(|(_, service)| service)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use tokio::{sync::mpsc, time::sleep_until};
+
+    use crate::{
+        plan::test_workspace::{name, service, shop},
+        reconcile::{
+            controller::tests::{Bench, wish},
+            event::Event,
+        },
+        workspace::{ContainerId, ContainerState, Observed},
+    };
+
+    /// `web` has ended, and a stranger has the host port that it had.
+    async fn robbed(host: Option<u16>) -> (Bench, u16) {
+        let bench = Bench::empty();
+        bench
+            .apply(&shop().with("web", service("node:20").port(host, 80)))
+            .await;
+        let port = bench.container("shop-web-1").ports[0].host.unwrap();
+        bench.engine.edit(|observed: &mut Observed| {
+            let mut stranger = observed.containers[0].clone();
+            stranger.id = ContainerId::new("stranger").unwrap();
+            (stranger.name, stranger.owner) = (name("stranger"), None);
+            observed.containers[0].state = ContainerState::Exited {
+                code: 1,
+                at: SystemTime::UNIX_EPOCH,
+                out_of_memory: false,
+            };
+            observed.containers.push(stranger);
+        });
+        (bench, port)
+    }
+
+    async fn heal(bench: &Bench) {
+        for _ in 0..5 {
+            if let Some(at) = bench.controller.heal_all().await.unwrap() {
+                sleep_until(at).await;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_port_that_somebody_took_meanwhile_is_given_up_for_another() {
+        let (bench, taken) = robbed(None).await;
+        heal(&bench).await;
+        let web = bench.container("shop-web-1");
+        assert!(web.is_running());
+        let now = web.ports[0].host.unwrap();
+        assert_ne!(now, taken);
+        let memory = bench.store.memory("shop").unwrap();
+        assert_eq!(memory.host_ports[&(name("shop-web-1"), 80)], now);
+        assert!(memory.given_up.is_empty());
+        assert!(bench.container("stranger").is_running());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_port_that_was_asked_for_by_number_is_waited_for() {
+        let (bench, taken) = robbed(Some(8080)).await;
+        heal(&bench).await;
+        assert!(!bench.container("shop-web-1").is_running());
+        bench.engine.edit(|observed| {
+            observed
+                .containers
+                .retain(|one| one.name.as_str() != "stranger");
+        });
+        heal(&bench).await;
+        let web = bench.container("shop-web-1");
+        assert_eq!(web.ports[0].host, Some(taken));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_up_takes_another_host_port_at_once_and_says_so() {
+        let (bench, _) = robbed(None).await;
+        let desired = shop().with("web", service("node:22").port(None, 80));
+        let (sender, mut events) = mpsc::unbounded_channel();
+        let applied = bench.controller.apply(wish(&desired), &sender);
+        applied.await.unwrap();
+        drop(sender);
+        let (mut reasons, mut failed) = (Vec::new(), None);
+        while let Some(event) = events.recv().await {
+            match event {
+                Event::PlanMade { steps } => {
+                    reasons.extend(steps.into_iter().map(|step| step.reason));
+                }
+                Event::Finished { outcome } => failed = Some(outcome.failed),
+                _ => {}
+            }
+        }
+        assert_eq!(failed, Some(0));
+        let why = "its host port was taken by something else".to_owned();
+        assert!(reasons.contains(&why), "{reasons:?}");
+        assert_eq!(bench.container("shop-web-1").image.as_str(), "node:22");
+    }
+}
