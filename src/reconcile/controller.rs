@@ -7,6 +7,8 @@
 //! Start reading at [`Controller::apply`] in `apply`, then `heal`.
 
 mod apply;
+#[cfg(test)]
+mod at_once;
 mod by_hand;
 mod carry_out;
 #[cfg(test)]
@@ -19,6 +21,8 @@ mod heal;
 mod holds;
 mod keeping;
 mod leaving;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod one_plan;
 mod orders;

@@ -20,7 +20,7 @@ use futures_util::{
     future::{BoxFuture, ready},
     stream::{self, BoxStream},
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::yield_now};
 
 use self::world::{World, not_found};
 use super::{
@@ -116,12 +116,24 @@ impl FakeEngine {
         world.faults.clear();
         world.by_kind.clear();
         world.stale = None;
+        world.lags.clear();
         world.is_crashed = false;
     }
 
     /// The next look does not show the last so many writes yet.
     pub fn lag(&self, writes: usize) {
         self.world().stale = Some(writes);
+    }
+
+    /// Every call lets others have so many turns first.
+    pub fn take_time(&self, turns: usize) {
+        self.world().turns = turns;
+    }
+
+    /// The look after the call of this number does not show that one yet, nor so many
+    /// before it.
+    pub fn lag_after(&self, call: usize, before: usize) {
+        self.world().lags.insert(call, before + 1);
     }
 
     /// Tells whoever listens that something may have changed.
@@ -209,7 +221,14 @@ impl Engine for FakeEngine {
         action: &'a Action,
         _progress: &'a (dyn Fn(Progress) + Send + Sync),
     ) -> BoxFuture<'a, Result<Done, EngineError>> {
-        ready(self.world().call(action)).boxed()
+        let turns = self.world().turns;
+        async move {
+            for _ in 0..turns {
+                yield_now().await;
+            }
+            self.world().call(action)
+        }
+        .boxed()
     }
 
     fn changes(&self) -> BoxStream<'static, Change> {

@@ -37,12 +37,16 @@ pub(super) struct World {
     pub(super) is_crashed: bool,
     /// What it had before each of the last writes, the oldest first.
     pub(super) past: VecDeque<Observed>,
+    /// How many writes the look after a call does not show.
+    pub(super) lags: BTreeMap<usize, usize>,
     /// How many writes the next look does not show.
     pub(super) stale: Option<usize>,
     /// Who is told of changes.
     pub(super) listeners: Vec<UnboundedSender<Change>>,
     /// Nothing is told.
     pub(super) is_mute: bool,
+    /// How many turns others have before each call.
+    pub(super) turns: usize,
     /// Containers without all that belongs in them.
     pub(super) incomplete: BTreeSet<ContainerId>,
     /// Those that were started all the same.
@@ -105,6 +109,9 @@ impl World {
     pub(super) fn call(&mut self, action: &Action) -> Result<Done, EngineError> {
         let number = self.calls.len();
         self.calls.push(action.to_string());
+        if let Some(writes) = self.lags.remove(&number) {
+            self.stale = Some(writes);
+        }
         if self.is_crashed {
             return Err(died());
         }
