@@ -246,6 +246,12 @@ impl Controller {
         let (executed, _) = self
             .execute(&desired, &plan, cause, events, std::future::pending())
             .await?;
+        if let Some(health) = &fallback.kept.health {
+            let containers = super::orders::containers(&desired, name);
+            // Its probe begins anew. Whoever is told that it runs as before may ask at
+            // once; that it is not well is told by `status`.
+            let _ = self.ready(&containers, health.patience()).await;
+        }
         tell(
             events,
             Event::ServiceRolledBack {

@@ -185,7 +185,11 @@ enum Verdict {
 
 impl Controller {
     /// Waits until all of these containers are ready, or one cannot be.
-    async fn ready(&self, containers: &[ContainerName], patience: Duration) -> Result<(), Problem> {
+    pub(super) async fn ready(
+        &self,
+        containers: &[ContainerName],
+        patience: Duration,
+    ) -> Result<(), Problem> {
         let deadline = Instant::now() + patience;
         let (mut world, mut probes) = (self.world.subscribe(), self.probes.changed());
         loop {
