@@ -9,7 +9,7 @@ use super::{
     args::{Global, History as HistoryArgs, Why as WhyArgs},
     bootstrap, context,
     error::Failure,
-    ui::{age, duration, outln, plural, printable, table},
+    ui::{age, duration, outln, plural, printable, show_table, table},
 };
 use crate::api::{
     client::encoded,
@@ -50,7 +50,7 @@ pub(super) async fn history(global: Global, args: HistoryArgs) -> Result<ExitCod
             printable(&what(entry)),
         ]);
     }
-    print(&rows);
+    show_table(&rows);
     outln!();
     let mut rows = table(["REVISION", "WHEN", "STATE", "SERVICES"]);
     for revision in history.revisions.iter().take(args.limit) {
@@ -66,7 +66,7 @@ pub(super) async fn history(global: Global, args: HistoryArgs) -> Result<ExitCod
             revision.services.to_string(),
         ]);
     }
-    print(&rows);
+    show_table(&rows);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -246,10 +246,4 @@ fn ago(millis: u64) -> String {
         .unwrap_or_default()
         .saturating_sub(Duration::from_millis(millis));
     format!("{} ago", age(since.as_secs()))
-}
-
-fn print(rows: &comfy_table::Table) {
-    for line in rows.lines() {
-        outln!("{}", line.trim_end());
-    }
 }

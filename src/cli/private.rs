@@ -19,12 +19,16 @@ pub(super) fn write(file: &Path, content: &[u8]) -> io::Result<()> {
             .create(folder)?;
     }
     let beside = file.with_extension(format!("{}.new", std::process::id()));
-    let mut new = fs::OpenOptions::new()
+    new_file(&beside)?.write_all(content)?;
+    fs::rename(&beside, file)
+}
+
+/// An empty file that only its owner reads and writes.
+pub(super) fn new_file(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
-        .open(&beside)?;
-    new.write_all(content)?;
-    fs::rename(&beside, file)
+        .open(path)
 }

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{self, IsTerminal as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     process::ExitCode,
 };
@@ -16,6 +15,7 @@ use super::{
     args::{Global, StateArgs, StateVerb},
     ask, bootstrap,
     error::Failure,
+    private,
     ui::{outln, plural, sayln},
 };
 use crate::api::{client::ClientError, wire::Restored};
@@ -64,12 +64,7 @@ async fn write_beside(
 ) -> Result<u64, Failure> {
     let beside = file.with_extension(format!("{}.new", std::process::id()));
     let written = async {
-        let mut new = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&beside)?;
+        let mut new = private::new_file(&beside)?;
         let written = write_all(&mut new, parts).await?;
         new.sync_all()?;
         fs::rename(&beside, file)?;

@@ -3,13 +3,12 @@
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::Table;
 
 use super::{
     args::{Global, Status as Args},
     bootstrap, context,
     error::Failure,
-    ui::{age, outln, printable, shown_hold, table},
+    ui::{age, outln, printable, show_table, shown_hold, table},
 };
 use crate::api::{
     client::{Client, encoded},
@@ -94,7 +93,7 @@ fn show_all(containers: &Containers, client: &Client) {
                 },
             ]);
         }
-        print(&rows);
+        show_table(&rows);
     }
 }
 
@@ -105,7 +104,7 @@ fn show(status: &Status, client: &Client) {
     for service in &status.services {
         rows.add_row(row(service, client));
     }
-    print(&rows);
+    show_table(&rows);
     if !status.commands.is_empty() {
         let mut rows = table(["COMMAND", "STATE", "SINCE"]);
         for command in &status.commands {
@@ -113,7 +112,7 @@ fn show(status: &Status, client: &Client) {
             rows.add_row([command.name.clone(), command.state.clone(), ago]);
         }
         outln!();
-        print(&rows);
+        show_table(&rows);
     }
 }
 
@@ -193,10 +192,4 @@ fn state_of(container: &ContainerStatus) -> String {
 
 fn since(container: &ContainerStatus) -> String {
     container.seconds.map(age).unwrap_or_default()
-}
-
-fn print(rows: &Table) {
-    for line in rows.lines() {
-        outln!("{}", line.trim_end());
-    }
 }

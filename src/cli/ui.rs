@@ -9,7 +9,7 @@ mod table;
 pub(super) use hold::shown_hold;
 pub(super) use plan::{quiet_changes, show_plan};
 pub(super) use screen::{Screen, follow, follow_to_end};
-pub(super) use table::table;
+pub(super) use table::{show_table, table};
 
 use std::{fmt, io, process, time::Duration};
 

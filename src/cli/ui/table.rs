@@ -2,6 +2,8 @@
 
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 
+use super::outln;
+
 /// An empty table under these headings.
 pub(crate) fn table<const N: usize>(headings: [&str; N]) -> Table {
     let mut table = Table::new();
@@ -16,4 +18,11 @@ pub(crate) fn table<const N: usize>(headings: [&str; N]) -> Table {
         column.set_padding((0, 2));
     }
     table
+}
+
+/// Prints a table on stdout, without the spaces that fill its last column.
+pub(crate) fn show_table(rows: &Table) {
+    for line in rows.lines() {
+        outln!("{}", line.trim_end());
+    }
 }
