@@ -225,7 +225,11 @@ impl Bootstrap<'_> {
                 Some(found) => {
                     if !self.is_connected(&found) {
                         let network = self.network().await?;
-                        self.engine.connect_to(found.id.as_str(), &network).await?;
+                        match self.engine.connect_to(found.id.as_str(), &network).await {
+                            // Whoever made an older one took this one away: look again.
+                            Err(EngineError::NotFound { .. }) => continue,
+                            joined => joined?,
+                        }
                     }
                     self.start(found.id.as_str(), published_port(&found))
                         .await?

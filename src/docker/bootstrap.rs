@@ -171,7 +171,9 @@ impl DockerEngine {
 
     /// Makes a network where there is none of that name; its id.
     ///
-    /// However many do this at once, one network is left and all get its id.
+    /// However many do this at once, one network is left. An id that was given to one of them
+    /// may be that of a network that another, who made an older one, takes away: whoever then
+    /// finds it gone asks again.
     ///
     /// # Errors
     /// If it cannot be made.
