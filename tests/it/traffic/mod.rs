@@ -6,3 +6,4 @@
 mod harness;
 mod manage;
 mod proxy;
+mod raw;
