@@ -41,6 +41,9 @@ families! {
     a_request_is_for_one_host_or_refused "host";
     a_header_is_understood_exactly_or_refused "headers";
     a_request_ends_where_its_upstream_thinks_it_ends "framing";
+    a_body_in_chunks_is_whole_or_broken_off "chunks";
+    what_is_for_one_connection_goes_no_further "connection";
+    what_says_who_asked_is_written_by_us "forwarded";
 }
 
 /// Tries a family, or records what an oracle makes of it.
@@ -64,7 +67,7 @@ async fn check(family: &str) {
 
 fn differences_of(case: &Case, outcome: &Outcome) -> Vec<String> {
     let mut differences = Vec::new();
-    if outcome.line != case.cosmos {
+    if what_counts(&outcome.line) != what_counts(&case.cosmos) {
         differences.push(format!(
             "    wanted {}\n    was    {}",
             case.cosmos, outcome.line
@@ -86,6 +89,17 @@ fn differences_of(case: &Case, outcome: &Outcome) -> Vec<String> {
         }
     }
     differences
+}
+
+/// An outcome without the requests that were cut: how much of them reaches the
+/// upstream before the proxy notices is chance, and nobody acts on them.
+fn what_counts(outcome: &str) -> String {
+    let (requests, answer) = outcome.split_once(" -> ").unwrap();
+    let whole: Vec<&str> = requests
+        .split(" + ")
+        .filter(|request| *request != "nothing" && !request.ends_with(" cut"))
+        .collect();
+    format!("{} -> {answer}", whole.join(" + "))
 }
 
 async fn through_cosmos(case: &Case) -> Outcome {
