@@ -262,6 +262,13 @@ fn check_message(facts: &Facts<'_>) -> Result<(), Refusal> {
             }
         }
     }
+    if facts.target.path() == "*" && facts.method != Method::OPTIONS {
+        return Err(Refusal::new(
+            Code::TargetInvalid,
+            "only OPTIONS may ask about the whole server",
+            "send a path, starting with `/`",
+        ));
+    }
     let mut codings = facts.headers.get_all(TRANSFER_ENCODING).iter();
     let is_plain = match (codings.next(), codings.next()) {
         (None, _) => true,
