@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use hyper::{
     HeaderMap,
     header::{
-        CONNECTION, FORWARDED, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-        TE, TRANSFER_ENCODING, UPGRADE, VIA,
+        CONNECTION, CONTENT_LENGTH, FORWARDED, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
     },
 };
 
@@ -82,7 +82,10 @@ pub(super) fn stamp(headers: &mut HeaderMap, stamp: &Stamp<'_>) {
     // `X_Forwarded_For` becomes `X-Forwarded-For` in many an upstream (CGI, WSGI).
     let colliding: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| name.as_str().contains('_') && is_ours(&name.as_str().replace('_', "-")))
+        .filter(|name| {
+            let read_as = name.as_str().replace('_', "-");
+            read_as != name.as_str() && (is_ours(&read_as) || is_framing(&read_as))
+        })
         .cloned()
         .collect();
     for name in colliding {
@@ -132,6 +135,14 @@ fn is_ours(name: &str) -> bool {
     ]
     .iter()
     .any(|ours| ours == name)
+}
+
+/// What says where a body ends: an upstream that reads `Content_Length` as such
+/// would see another request than we do.
+fn is_framing(name: &str) -> bool {
+    [CONTENT_LENGTH, TRANSFER_ENCODING]
+        .iter()
+        .any(|framing| framing == name)
 }
 
 /// The client's own id for the request, if it is short and plain.
@@ -208,6 +219,8 @@ mod tests {
             ("x-forwarded-for", "7.7.7.7"),
             ("x_forwarded_for", "6.6.6.6"),
             ("x_request-id", "6"),
+            ("content_length", "6"),
+            ("transfer_encoding", "chunked"),
             ("x_mine", "kept"),
             ("forwarded", "for=6.6.6.6"),
             ("x-real-ip", "6.6.6.6"),
