@@ -191,7 +191,7 @@ struct Client {
 /// One request: guard, then management or the routes.
 async fn handle(client: &Client, request: Request<Incoming>) -> Response<ResponseBody> {
     let shared = &client.shared;
-    let must_close =
+    let mut must_close =
         request.headers().contains_key(TRANSFER_ENCODING) && client.watch.may_have_two_lengths();
     let id = match headers::valid_request_id(request.headers()) {
         Some(id) => id.to_owned(),
@@ -248,6 +248,8 @@ async fn handle(client: &Client, request: Request<Incoming>) -> Response<Respons
             if refusal.code == Code::TokenWrong {
                 tokio::time::sleep(AFTER_A_WRONG_TOKEN).await;
             }
+            // Where such a body ends, hyper and the client may see differently.
+            must_close |= refusal.code == Code::CodingUnknown;
             let response = manage::refuse(shared, refusal, &request, trace);
             body::discard(request);
             response
