@@ -14,8 +14,8 @@ use std::{
 };
 
 use hyper::{
-    Request, Response,
-    body::Incoming,
+    Request, Response, Version,
+    body::{Body as _, Incoming},
     header::{CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING},
     server::conn::http1,
     service::service_fn,
@@ -193,6 +193,7 @@ async fn handle(client: &Client, request: Request<Incoming>) -> Response<Respons
     let shared = &client.shared;
     let mut must_close =
         request.headers().contains_key(TRANSFER_ENCODING) && client.watch.may_have_two_lengths();
+    let is_old = request.version() == Version::HTTP_10;
     let id = match headers::valid_request_id(request.headers()) {
         Some(id) => id.to_owned(),
         None => format!("{:016x}{:016x}", shared.random(), shared.random()),
@@ -255,6 +256,9 @@ async fn handle(client: &Client, request: Request<Incoming>) -> Response<Respons
             response
         }
     };
+    // Only the end of the connection is an end that an old client understands.
+    // hyper closes, too, but would tell it `keep-alive`.
+    must_close |= is_old && response.body().size_hint().exact().is_none();
     if must_close {
         response
             .headers_mut()
