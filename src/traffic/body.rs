@@ -23,7 +23,7 @@ use hyper::{
 };
 use tokio::time::{Instant, Sleep};
 
-use super::{log::Trace, pool::Lease};
+use super::{headers, log::Trace, pool::Lease};
 
 /// Why a body ended before its end.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -208,8 +208,11 @@ impl Body for RequestBody {
             this.permission = None;
         }
         match Pin::new(inner).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 this.patience.progressed();
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::strip_of_ours(trailers);
+                }
                 if let Some(data) = frame.data_ref() {
                     let length = data.len() as u64;
                     this.progress.bytes.fetch_add(length, Ordering::Relaxed);

@@ -77,21 +77,23 @@ pub(super) struct Stamp<'a> {
     pub(super) hops: u32,
 }
 
-/// Writes who asked for what, over anything that the client says about it.
-pub(super) fn stamp(headers: &mut HeaderMap, stamp: &Stamp<'_>) {
-    // `X_Forwarded_For` becomes `X-Forwarded-For` in many an upstream (CGI, WSGI).
-    let colliding: Vec<HeaderName> = headers
+/// Removes what only we say of a request, for its trailers: many an upstream
+/// reads them as headers.
+pub(super) fn strip_of_ours(trailers: &mut HeaderMap) {
+    strip_look_alikes(trailers);
+    let ours: Vec<HeaderName> = trailers
         .keys()
-        .filter(|name| {
-            let read_as = name.as_str().replace('_', "-");
-            read_as != name.as_str() && (is_ours(&read_as) || is_framing(&read_as))
-        })
+        .filter(|name| is_ours(name.as_str()) || **name == FORWARDED || **name == VIA)
         .cloned()
         .collect();
-    for name in colliding {
-        headers.remove(name);
+    for name in ours {
+        trailers.remove(name);
     }
+}
 
+/// Writes who asked for what, over anything that the client says about it.
+pub(super) fn stamp(headers: &mut HeaderMap, stamp: &Stamp<'_>) {
+    strip_look_alikes(headers);
     let peer = stamp.peer.to_string();
     let node = if stamp.peer.is_ipv6() {
         format!("\"[{peer}]\"")
@@ -113,6 +115,22 @@ pub(super) fn stamp(headers: &mut HeaderMap, stamp: &Stamp<'_>) {
     set(headers, X_REQUEST_ID, stamp.id);
     set(headers, X_COSMOS_HOPS, &stamp.hops.to_string());
     headers.append(VIA, HeaderValue::from_static("1.1 cosmos"));
+}
+
+/// Removes what becomes a header of ours, or a body's end, in many an upstream
+/// (CGI, WSGI): `X_Forwarded_For`.
+fn strip_look_alikes(headers: &mut HeaderMap) {
+    let colliding: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            let read_as = name.as_str().replace('_', "-");
+            read_as != name.as_str() && (is_ours(&read_as) || is_framing(&read_as))
+        })
+        .cloned()
+        .collect();
+    for name in colliding {
+        headers.remove(name);
+    }
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
