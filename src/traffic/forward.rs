@@ -97,6 +97,7 @@ pub(super) async fn forward(
     let is_event_stream = asks_for_events(request.headers());
     let stamp = Stamp {
         peer,
+        version: request.version(),
         authority: &authority,
         port: shared.guard().port,
         id: trace.id(),

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use hyper::{
-    HeaderMap,
+    HeaderMap, Version,
     header::{
         CONNECTION, CONTENT_LENGTH, FORWARDED, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
         PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
@@ -67,6 +67,8 @@ pub(super) fn strip(headers: &mut HeaderMap) -> bool {
 pub(super) struct Stamp<'a> {
     /// The client.
     pub(super) peer: IpAddr,
+    /// What it speaks.
+    pub(super) version: Version,
     /// Whom it asked.
     pub(super) authority: &'a Authority,
     /// The port published on the host.
@@ -114,7 +116,12 @@ pub(super) fn stamp(headers: &mut HeaderMap, stamp: &Stamp<'_>) {
     );
     set(headers, X_REQUEST_ID, stamp.id);
     set(headers, X_COSMOS_HOPS, &stamp.hops.to_string());
-    headers.append(VIA, HeaderValue::from_static("1.1 cosmos"));
+    let via = match stamp.version {
+        Version::HTTP_10 => "1.0 cosmos",
+        Version::HTTP_2 => "2.0 cosmos",
+        _ => "1.1 cosmos",
+    };
+    headers.append(VIA, HeaderValue::from_static(via));
 }
 
 /// Removes what becomes a header of ours, or a body's end, in many an upstream
@@ -248,6 +255,7 @@ mod tests {
             &mut headers,
             &Stamp {
                 peer: "fd00::2".parse().unwrap(),
+                version: Version::HTTP_11,
                 authority: &Authority::parse(b"web.shop.localhost:8080").unwrap(),
                 port: 8080,
                 id: "id-1",
