@@ -393,6 +393,8 @@ pub struct OutsideRouteTable {
     pub upstream: Option<String>,
     /// Further host names; its own is always there.
     pub hosts: Option<OneOrMany>,
+    /// A file of certificates (PEM) that may vouch for an `https` upstream, beside the authorities everybody trusts.
+    pub ca: Option<String>,
 }
 
 /// `[secrets.NAME]`: one of `env`, `file` and `command`.

@@ -24,6 +24,11 @@ fn project(file: &[u8]) -> (tempfile::TempDir, PathBuf) {
     write("api/migrations/1.sql", b"select 1;\n");
     write("broken.env", b"A=1\nnot a line\n");
     write("key.pem", b"secret\n");
+    write(
+        "ca.pem",
+        include_bytes!("../../tests/fixtures/config/ca.pem"),
+    );
+    write("server.pem", b"-----BEGIN PRIVATE KEY-----\n");
     write(".env", b"DB_PASSWORD=hunter2\nEMPTY=\nPORT=3000\n");
     write(FILE_NAME, file);
     (outer, folder)

@@ -456,7 +456,7 @@ fn failed(failure: &Failure, progress: &Progress) -> Explanation {
                         address.port()
                     ),
                 ),
-                Address::Name(host, port) => (
+                Address::Name(host, port) | Address::Tls { host, port, .. } => (
                     format!("nothing listens on {host}:{port}"),
                     "check the route's `upstream`".to_owned(),
                 ),
@@ -469,11 +469,17 @@ fn failed(failure: &Failure, progress: &Progress) -> Explanation {
             format!("`{}` takes no connection: {error}", upstream.name),
             "its process may hang, or a firewall in it drops packets: see `cosmos logs`",
         ),
+        Failure::Connect(upstream, ConnectError::Tls(error)) => error.explanation(&upstream.name),
         Failure::Connect(upstream, ConnectError::Other(error)) => Explanation::new(
             StatusCode::BAD_GATEWAY,
             "unreachable",
             format!("`{}` cannot be reached: {error}", upstream.name),
-            "`cosmos status` shows whether it runs",
+            match &upstream.key.address {
+                Address::Socket(_) => "`cosmos status` shows whether it runs",
+                Address::Name(..) | Address::Tls { .. } => {
+                    "check the route's `upstream`, and whether this machine reaches it"
+                }
+            },
         ),
         Failure::Exchange(upstream, error) if error.is_parse() => Explanation::new(
             StatusCode::BAD_GATEWAY,

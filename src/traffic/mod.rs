@@ -3,8 +3,9 @@
 //! Files in the order a request travels: `listener` takes the connection (and
 //! `connection` watches it), [`guard`] decides whether it is management or
 //! traffic, `manage` hands the one to the API, [`routes`] says where the other
-//! leads, `forward` sends it there over the `pool` (and `upgrade` joins what is
-//! no HTTP any more), `log` writes one line when the last byte has passed.
+//! leads, `forward` sends it there over the `pool` (`tls` where it leads outside,
+//! and `upgrade` joins what is no HTTP any more), `log` writes one line when the
+//! last byte has passed.
 //!
 //! It knows neither engine nor store: routes, networks and the guard's
 //! settings are handed in through [`Shared`], each replaced as a whole. The
@@ -26,6 +27,7 @@ mod manage;
 mod pool;
 mod refusal;
 pub mod routes;
+mod tls;
 mod upgrade;
 
 use std::{

@@ -17,12 +17,17 @@ use std::{
 
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::Instant,
+};
 
 use super::{
     body::RequestBody,
     counted::{Count, Counted},
     routes::{Address, Routes, Upstream, UpstreamKey},
+    tls::{self, TlsError},
 };
 
 /// As many as the clients that may wait at once in front of one container;
@@ -48,6 +53,7 @@ struct Place {
     /// Of those in flight: how many end only when somebody hangs up.
     lasting: AtomicUsize,
     is_closed: AtomicBool,
+    tls: tls::Client,
 }
 
 #[derive(Debug)]
@@ -72,6 +78,9 @@ pub(super) enum ConnectError {
     /// It does not answer.
     #[error("no answer within {} s", .0.as_secs_f32())]
     Timeout(Duration),
+    /// It cannot be trusted, or does not speak TLS.
+    #[error(transparent)]
+    Tls(TlsError),
     /// Anything else.
     #[error(transparent)]
     Other(io::Error),
@@ -142,7 +151,12 @@ impl Pool {
             return Ok(lease);
         }
         let started = Instant::now();
-        lease.connection = Some(connect(&upstream.key.address, connect_within).await?);
+        lease.connection = Some(
+            lease
+                .place
+                .connect(&upstream.key.address, connect_within)
+                .await?,
+        );
         lease.connected_in = Some(started.elapsed());
         Ok(lease)
     }
@@ -249,17 +263,50 @@ impl Drop for Lease {
     }
 }
 
-async fn connect(address: &Address, within: Duration) -> Result<Connection, ConnectError> {
-    let stream = match tokio::time::timeout(within, dial(address)).await {
-        Err(_) => return Err(ConnectError::Timeout(within)),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            return Err(ConnectError::Refused);
+impl Place {
+    async fn connect(
+        &self,
+        address: &Address,
+        within: Duration,
+    ) -> Result<Connection, ConnectError> {
+        let stream = match tokio::time::timeout(within, dial(address)).await {
+            Err(_) => return Err(ConnectError::Timeout(within)),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                return Err(ConnectError::Refused);
+            }
+            Ok(Err(error)) => return Err(ConnectError::Other(error)),
+            Ok(Ok(stream)) => stream,
+        };
+        // Small writes go out at once; a failure here only means that they do not.
+        let _ = stream.set_nodelay(true);
+        match address {
+            Address::Socket(_) | Address::Name(..) => shake_hands(stream).await,
+            Address::Tls { host, ca, .. } => {
+                let connected = self.tls.connect(stream, host, ca.as_deref());
+                match tokio::time::timeout(within, connected).await {
+                    Err(_) => Err(ConnectError::Timeout(within)),
+                    Ok(Err(error)) => Err(ConnectError::Tls(error)),
+                    Ok(Ok(stream)) => shake_hands(stream).await,
+                }
+            }
         }
-        Ok(Err(error)) => return Err(ConnectError::Other(error)),
-        Ok(Ok(stream)) => stream,
-    };
-    // Small writes go out at once; a failure here only means that they do not.
-    let _ = stream.set_nodelay(true);
+    }
+}
+
+async fn dial(address: &Address) -> io::Result<TcpStream> {
+    match address {
+        Address::Socket(address) => TcpStream::connect::<SocketAddr>(*address).await,
+        Address::Name(host, port) | Address::Tls { host, port, .. } => {
+            TcpStream::connect((host.as_str(), *port)).await
+        }
+    }
+}
+
+/// Begins to speak HTTP over a stream of whatever kind.
+async fn shake_hands<S>(stream: S) -> Result<Connection, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let (stream, heard) = Counted::new(stream);
     let (sender, connection) = http1::Builder::new()
         .handshake(TokioIo::new(stream))
@@ -268,11 +315,4 @@ async fn connect(address: &Address, within: Duration) -> Result<Connection, Conn
     // What goes wrong on it is told to whoever sends the next request.
     tokio::spawn(connection.with_upgrades());
     Ok(Connection { sender, heard })
-}
-
-async fn dial(address: &Address) -> io::Result<TcpStream> {
-    match address {
-        Address::Socket(address) => TcpStream::connect::<SocketAddr>(*address).await,
-        Address::Name(host, port) => TcpStream::connect((host.as_str(), *port)).await,
-    }
 }

@@ -26,6 +26,16 @@ pub enum Address {
     Socket(SocketAddr),
     /// A name outside, looked up at each connection.
     Name(String, u16),
+    /// The same, with TLS: it must prove that it is who it is called.
+    Tls {
+        /// What it is looked up and verified by.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Who may vouch for it beside those everybody trusts: certificates in
+        /// PEM. A part of the key, so that no route uses what another trusts.
+        ca: Option<Arc<str>>,
+    },
 }
 
 /// What connections are kept by: never an address alone, since a stopped

@@ -380,6 +380,9 @@ pub struct OutsideRoute {
     pub upstream: String,
     /// Further host names.
     pub hosts: Vec<String>,
+    /// Who may vouch for it beside those everybody trusts: certificates in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
 }
 
 /// A named volume.

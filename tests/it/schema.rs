@@ -71,6 +71,7 @@ const ONLY_MEANING: &[&str] = &[
     "replicas-too-many",
     "resources",
     "route-bad-host",
+    "route-ca",
     "route-clash",
     "route-clash-with-outside",
     "route-outside",

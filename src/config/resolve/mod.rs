@@ -22,6 +22,10 @@ use std::{
 };
 
 use indexmap::IndexMap;
+use tokio_rustls::rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 
 use super::{
     Sources,
@@ -367,15 +371,64 @@ impl Resolver<'_, '_> {
             let upstream_path = format!("{path}.upstream");
             self.check_upstream(&upstream_path, upstream);
             let hosts = self.hosts(&format!("{path}.hosts"), table.hosts.as_ref());
+            let ca = table
+                .ca
+                .as_ref()
+                .and_then(|file| self.authority(&format!("{path}.ca"), file, upstream));
             if let Some(route_name) = route_name {
                 let route = OutsideRoute {
                     upstream: upstream.clone(),
                     hosts,
+                    ca,
                 };
                 routes.insert(route_name, route);
             }
         }
         routes
+    }
+
+    /// The certificates in a file, which are sent along: the proxy cannot read it.
+    fn authority(&mut self, path: &str, file: &str, upstream: &str) -> Option<String> {
+        if !upstream.starts_with("https://") {
+            self.report
+                .error(
+                    path,
+                    "`ca` is about https, which this upstream does not speak",
+                )
+                .help("remove it, or write the upstream with https://");
+        }
+        let host = self.host_path(file);
+        self.files.push(host.clone());
+        self.danger_of_reading(path, &host);
+        let content = match read(&host) {
+            Ok(content) => content,
+            Err(why) => {
+                self.report
+                    .error(path, format!("`{file}` cannot be read: {why}"))
+                    .help(why.help());
+                return None;
+            }
+        };
+        let text = String::from_utf8(content).unwrap_or_default();
+        if text.contains("PRIVATE KEY-----") {
+            self.report
+                .error(path, format!("`{file}` holds a private key"))
+                .help("name a file with the certificate alone: the key is nobody's business here");
+            return None;
+        }
+        let mut usable = RootCertStore::empty();
+        let are_usable = CertificateDer::pem_slice_iter(text.as_bytes())
+            .all(|certificate| certificate.is_ok_and(|it| usable.add(it).is_ok()));
+        if !are_usable || usable.is_empty() {
+            self.report
+                .error(
+                    path,
+                    format!("`{file}` holds no certificates that can be used"),
+                )
+                .help("they are in PEM: -----BEGIN CERTIFICATE-----");
+            return None;
+        }
+        Some(text)
     }
 
     fn check_upstream(&mut self, path: &str, upstream: &str) {

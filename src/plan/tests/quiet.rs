@@ -120,6 +120,7 @@ fn an_upstream_is_told_without_what_may_be_a_password_in_it() {
         let mut shop = web(|_| {});
         let route = OutsideRoute {
             upstream: upstream.to_owned(),
+            ca: None,
             hosts: Vec::new(),
         };
         shop.routes.insert("llm".parse().unwrap(), route);

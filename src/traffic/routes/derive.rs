@@ -296,7 +296,7 @@ fn outside_rules(
         workspace: Some(identity.key()),
         service: Some(name.to_owned()),
         url: url(&host, inputs.port),
-        leads: outside_leads(&route.upstream),
+        leads: outside_leads(route),
     });
     own.push(Rule {
         host: Some(host),
@@ -312,12 +312,15 @@ fn outside_rules(
     }
 }
 
-fn outside_leads(upstream: &str) -> Leads {
+fn outside_leads(route: &OutsideRoute) -> Leads {
+    let upstream = &route.upstream;
     let unsupported = |why: &str| Leads::Unsupported {
         why: format!("`{upstream}`: {why}"),
     };
-    let Some(rest) = upstream.strip_prefix("http://") else {
-        return unsupported("only http:// upstreams can be reached yet");
+    let (rest, is_tls) = match upstream.split_once("://") {
+        Some(("http", rest)) => (rest, false),
+        Some(("https", rest)) => (rest, true),
+        _ => return unsupported("only http:// and https:// upstreams can be reached"),
     };
     let (authority, path) = match rest.split_once('/') {
         Some((authority, path)) => (authority, path.trim_end_matches('/')),
@@ -334,14 +337,22 @@ fn outside_leads(upstream: &str) -> Leads {
         return unsupported("it has a path that is no prefix of paths");
     }
     let host = parsed.host.trim_matches(['[', ']']).to_owned();
-    let port = parsed.port.unwrap_or(80);
+    let address = if is_tls {
+        Address::Tls {
+            host,
+            port: parsed.port.unwrap_or(443),
+            ca: route.ca.as_deref().map(Arc::from),
+        }
+    } else {
+        Address::Name(host, parsed.port.unwrap_or(80))
+    };
     Leads::Outside {
         upstream: Upstream {
             key: UpstreamKey {
                 id: authority.to_owned(),
                 // It is not ours to start: one for ever.
                 started: SystemTime::UNIX_EPOCH,
-                address: Address::Name(host, port),
+                address,
             },
             name: authority.to_owned(),
         },

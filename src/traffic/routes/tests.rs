@@ -141,14 +141,19 @@ fn leads(routes: &Routes, url: &str) -> String {
                 .iter()
                 .map(|upstream| match &upstream.key.address {
                     Address::Socket(address) => format!("{}@{address}", upstream.name),
-                    Address::Name(host, port) => format!("{host}:{port}"),
+                    Address::Name(..) | Address::Tls { .. } => "outside".to_owned(),
                 })
                 .collect::<Vec<_>>()
                 .join(" "),
             Leads::Nowhere { state } => format!("503 {state}"),
             Leads::Outside {
-                authority, prefix, ..
-            } => format!("http://{authority}{prefix}"),
+                upstream,
+                authority,
+                prefix,
+            } => match &upstream.key.address {
+                Address::Tls { host, port, .. } => format!("https://{host}:{port}{prefix}"),
+                _ => format!("http://{authority}{prefix}"),
+            },
             Leads::Unsupported { .. } => "501".to_owned(),
         },
     }
@@ -488,12 +493,14 @@ fn a_restarted_container_is_another_upstream() {
 }
 
 #[test]
-fn an_outside_route_leads_out_over_plain_http_only() {
+fn an_outside_route_leads_out_over_http_and_https() {
     let mut shop = workspace("shop", &[]);
     for (name, upstream) in [
         ("plain", "http://api.test:81/v1/"),
         ("bare", "http://api.test"),
-        ("tls", "https://api.test"),
+        ("tls", "https://api.test/v1"),
+        ("tls-port", "https://[::1]:444"),
+        ("other", "ftp://api.test"),
         ("user", "http://me:secret@api.test"),
         ("query", "http://api.test/a?b"),
     ] {
@@ -502,6 +509,7 @@ fn an_outside_route_leads_out_over_plain_http_only() {
             OutsideRoute {
                 upstream: upstream.to_owned(),
                 hosts: Vec::new(),
+                ca: None,
             },
         );
     }
@@ -511,7 +519,9 @@ fn an_outside_route_leads_out_over_plain_http_only() {
         &[
             ("plain.shop.localhost/x", "http://api.test:81/v1"),
             ("bare.shop.localhost", "http://api.test"),
-            ("tls.shop.localhost", "501"),
+            ("tls.shop.localhost", "https://api.test:443/v1"),
+            ("tls-port.shop.localhost", "https://::1:444"),
+            ("other.shop.localhost", "501"),
             ("user.shop.localhost", "501"),
             ("query.shop.localhost", "501"),
         ],

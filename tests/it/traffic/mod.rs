@@ -5,5 +5,6 @@
 
 mod harness;
 mod manage;
+mod outside;
 mod proxy;
 mod raw;

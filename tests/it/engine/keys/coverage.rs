@@ -176,6 +176,10 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
         &["routes.*.upstream", "routes.*.hosts"],
     ),
     (
+        "an_https_upstream_is_trusted_if_its_authority_is_named",
+        &["routes.*.ca"],
+    ),
+    (
         "an_external_volume_is_mounted_under_its_own_name_and_never_removed",
         &["volumes.*.external"],
     ),

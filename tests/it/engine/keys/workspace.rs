@@ -215,6 +215,52 @@ fn an_outside_upstream_is_reached_by_its_name_and_its_hosts() {
     );
 }
 
+/// An nginx that speaks TLS on port 443, with a certificate for `name` and the
+/// authority that signed it in `ca.pem`.
+fn write_https(place: &Place, name: &str) {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let authority = rcgen::CertifiedIssuer::self_signed(params, key).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+    let certificate = params.signed_by(&key, &authority).unwrap();
+    place.write("ca.pem", &authority.pem());
+    place.write("server.pem", &certificate.pem());
+    place.write("server.key", &key.serialize_pem());
+    place.write(
+        "tls.conf",
+        "server { listen 443 ssl; ssl_certificate /etc/nginx/server.pem;\n\
+         ssl_certificate_key /etc/nginx/server.key;\n\
+         location / { return 200 \"$ssl_protocol $host $request_uri\"; } }\n",
+    );
+}
+
+#[test]
+fn an_https_upstream_is_trusted_if_its_authority_is_named() {
+    let place = Place::new("");
+    let name = format!("far.{}.internal", place.name);
+    write_https(&place, &name);
+    let config = format!(
+        "[services.far]\nimage = \"nginx:latest\"\nhealth = {{ tcp = 443, interval = \"100ms\" }}\n\
+         configs = {{ \"tls.conf\" = \"/etc/nginx/conf.d/tls.conf\", \
+         \"server.pem\" = \"/etc/nginx/server.pem\", \"server.key\" = \"/etc/nginx/server.key\" }}\n\
+         [routes.out]\nupstream = \"https://{name}/v1\"\n"
+    );
+    place.write("cosmos.toml", &config);
+    let _ = place.cosmos(&["up"]).succeeded();
+    let asked = |status: u16| {
+        until("an answer", || {
+            let answer = place.get("out", "/chat").ok();
+            answer.filter(|answer| answer.status == status)
+        })
+    };
+    assert!(asked(502).body.contains("certificate_untrusted"));
+    place.write("cosmos.toml", &format!("{config}ca = \"ca.pem\"\n"));
+    let _ = place.cosmos(&["up"]).succeeded();
+    assert_eq!(asked(200).body, format!("TLSv1.3 {name} /v1/chat"));
+}
+
 #[test]
 fn what_reaches_the_host_is_shown_by_plan_and_asked_for_once() {
     let dangerous = idle(
