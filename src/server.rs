@@ -382,6 +382,7 @@ async fn follow_routes(
             observed: &look.observed,
             attached: &attached,
             port,
+            proxy: &installation.proxy(),
         })));
     }
 }

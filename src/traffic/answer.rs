@@ -15,6 +15,7 @@ use hyper::{
 };
 
 use super::{
+    authority::Authority,
     guard::MANAGEMENT_HOSTS,
     refusal::{Code, Refusal},
     routes::{Leads, Routes},
@@ -106,6 +107,21 @@ impl Explanation {
                 };
                 (target.url.clone(), format!("{}{state}", target.name))
             })
+            .collect();
+        this
+    }
+
+    /// No outside route has the name that a container asks for.
+    pub(super) fn no_inside_route(authority: &Authority, path: &str, routes: &Routes) -> Self {
+        let mut this = Self::new(
+            StatusCode::NOT_FOUND,
+            "no_route",
+            format!("`{path}` is no outside route: it is /_routes/<workspace>/<route>/.."),
+            "declare it, as `[routes.NAME]` with its `upstream`, and run `cosmos up`",
+        );
+        let routes = routes.from_inside();
+        this.routes = routes
+            .map(|(path, target)| (format!("http://{authority}{path}"), target.name.clone()))
             .collect();
         this
     }

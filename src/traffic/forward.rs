@@ -10,6 +10,7 @@ use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::Incoming,
     header::{ACCEPT, CONNECTION, CONTENT_TYPE, EXPECT, HOST, HeaderValue, TE, TRANSFER_ENCODING},
+    http::uri::PathAndQuery,
 };
 use tokio::sync::watch;
 
@@ -72,8 +73,19 @@ pub(super) async fn forward(
     }
 
     let routes = shared.routes();
-    let Some(target) = routes.find(&authority.host, request.uri().path()) else {
-        let explanation = Explanation::no_route(&authority.host, request.uri().path(), &routes);
+    let path = request.uri().path();
+    let is_from_inside = routes.is_from_inside(&authority.host, path);
+    let found = if is_from_inside {
+        routes.find_from_inside(path)
+    } else {
+        routes.find(&authority.host, path).map(|target| (target, 0))
+    };
+    let Some((target, taken)) = found else {
+        let explanation = if is_from_inside {
+            Explanation::no_inside_route(&authority, path, &routes)
+        } else {
+            Explanation::no_route(&authority.host, path, &routes)
+        };
         return answer_early(explanation, request, trace);
     };
     trace.routed(target);
@@ -106,7 +118,7 @@ pub(super) async fn forward(
     let protocol = switch.as_ref().map(|(protocol, _)| protocol.clone());
     let silence = shared.limits.body_silence;
     let body = |incoming| RequestBody::new(incoming, Arc::clone(trace.progress()), silence);
-    let outbound = onward(request.map(body), &stamp, target, protocol);
+    let outbound = onward(request.map(body), &stamp, (target, taken), protocol);
 
     // An event or a switched protocol may be as far away as it likes.
     let head_within = (switch.is_none() && !is_event_stream).then_some(shared.limits.response_head);
@@ -175,7 +187,7 @@ fn switched(
 fn onward(
     request: Request<RequestBody>,
     stamp: &Stamp<'_>,
-    target: &Target,
+    (target, taken): (&Target, usize),
     switch: Option<HeaderValue>,
 ) -> Request<RequestBody> {
     let (parts, mut body) = request.into_parts();
@@ -183,7 +195,7 @@ fn onward(
     let permission = asks_first(&parts.headers).then(|| body.wait_for_permission());
     let mut onward = Request::new(body);
     *onward.method_mut() = parts.method;
-    *onward.uri_mut() = onward_target(&parts.uri, target);
+    *onward.uri_mut() = onward_target(&parts.uri, target, taken);
     *onward.headers_mut() = onward_headers(parts.headers, stamp, target, switch);
     if let Some(permission) = permission {
         hyper::ext::on_informational(&mut onward, move |informed| {
@@ -195,12 +207,16 @@ fn onward(
     onward
 }
 
-/// Path and query as they came; an outside route's own prefix before them.
-fn onward_target(asked: &Uri, target: &Target) -> Uri {
+/// Path and query as they came, without what only said which route is meant;
+/// an outside route's own prefix before them.
+fn onward_target(asked: &Uri, target: &Target, taken: usize) -> Uri {
     let path = asked.path_and_query().map_or("/", |path| path.as_str());
+    let rest = path.get(taken..).unwrap_or_default();
     let onward = match &target.leads {
-        Leads::Outside { prefix, .. } if !prefix.is_empty() => {
-            format!("{prefix}{path}").parse().ok()
+        Leads::Outside { prefix, .. } if taken > 0 || !prefix.is_empty() => {
+            let slash = if rest.starts_with('/') { "" } else { "/" };
+            let onward = format!("{prefix}{slash}{rest}");
+            PathAndQuery::try_from(onward).ok().map(Uri::from)
         }
         _ => asked.path_and_query().map(|path| Uri::from(path.clone())),
     };

@@ -5,7 +5,8 @@
 //! asks the engine or the store.
 //!
 //! The order: exact host, then the most specific wildcard, then the default
-//! route; among the routes of one host the longest path that fits.
+//! route; among the routes of one host the longest path that fits. Before all of
+//! them comes what a container asks the proxy itself for: `/_routes/..`.
 
 mod derive;
 
@@ -18,6 +19,9 @@ use std::{
 
 pub use self::derive::RouteInputs;
 use super::authority::Authority;
+
+/// What paths begin with by which a container asks for an outside route.
+const INSIDE_PREFIX: &str = "/_routes/";
 
 /// Where an upstream listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -101,6 +105,13 @@ pub enum Leads {
 }
 
 impl Target {
+    /// What containers call it, if it is an outside route: `workspace/route`.
+    fn inside(&self) -> Option<String> {
+        let is_outside = matches!(self.leads, Leads::Outside { .. });
+        let (workspace, route) = (self.workspace.as_ref()?, self.service.as_ref()?);
+        is_outside.then(|| format!("{workspace}/{route}"))
+    }
+
     /// The upstreams it may use.
     pub fn upstreams(&self) -> &[Upstream] {
         match &self.leads {
@@ -130,6 +141,10 @@ pub struct Routes {
     wildcards: Vec<(String, Vec<Entry>)>,
     default: Vec<Entry>,
     listed: Vec<Arc<Target>>,
+    /// The proxy's own name in its networks; empty if it has none.
+    proxy: String,
+    /// Outside routes, by `workspace/route`.
+    inside: BTreeMap<String, Arc<Target>>,
     conflicts: Vec<String>,
 }
 
@@ -145,6 +160,10 @@ impl Routes {
         let mut routes = Self::default();
         let mut wildcards: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
         for rule in rules {
+            if let Some(name) = rule.target.inside() {
+                let target = || Arc::clone(&rule.target);
+                routes.inside.entry(name).or_insert_with(target);
+            }
             let named = rule
                 .host
                 .clone()
@@ -211,6 +230,37 @@ impl Routes {
             .filter(|(suffix, _)| is_under(host, suffix))
             .find_map(|(_, entries)| fit(entries, path))
             .or_else(|| fit(&self.default, path))
+    }
+
+    /// The same table, for a proxy that containers know by this name.
+    #[must_use]
+    pub fn of_proxy(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.proxy);
+        self
+    }
+
+    /// Whether a container asks for an outside route with this. Nothing else
+    /// ever answers then.
+    pub fn is_from_inside(&self, host: &str, path: &str) -> bool {
+        !host.is_empty() && host == self.proxy && path.starts_with(INSIDE_PREFIX)
+    }
+
+    /// Where `/_routes/<workspace>/<route>/..` leads, and how much of the path
+    /// only said so.
+    pub fn find_from_inside(&self, path: &str) -> Option<(&Arc<Target>, usize)> {
+        let names = path.strip_prefix(INSIDE_PREFIX)?;
+        let workspace = names.find('/')?;
+        let route = names[workspace + 1..].find('/');
+        let end = route.map_or(names.len(), |route| workspace + 1 + route);
+        let target = self.inside.get(&names[..end])?;
+        Some((target, INSIDE_PREFIX.len() + end))
+    }
+
+    /// The paths of [`Self::find_from_inside`], and where they lead.
+    pub fn from_inside(&self) -> impl Iterator<Item = (String, &Target)> {
+        let path = |name: &str| format!("{INSIDE_PREFIX}{name}/");
+        let inside = self.inside.iter();
+        inside.map(move |(name, target)| (path(name), target.as_ref()))
     }
 
     /// Whether a route other than the default one answers to the host.

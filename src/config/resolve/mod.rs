@@ -43,8 +43,9 @@ use crate::workspace::{
     name::label_from,
 };
 
-/// Hosts under which the proxy serves its own API and dashboard.
-const RESERVED_HOSTS: [&str; 2] = ["localhost", "cosmos.localhost"];
+/// Hosts under which the proxy serves its own API and dashboard, and what
+/// containers ask it for.
+const RESERVED_HOSTS: [&str; 3] = ["localhost", "cosmos.localhost", "cosmos-proxy"];
 
 /// What a config is resolved with.
 pub(super) struct Given<'a> {

@@ -238,6 +238,7 @@ impl Site {
             observed: &observed,
             attached: &attached,
             port: 8080,
+            proxy: "cosmos-proxy",
         });
         let now = self.engine.observed();
         for upstream in routes.targets().flat_map(|target| target.upstreams()) {

@@ -27,6 +27,8 @@ pub struct RouteInputs<'a> {
     pub attached: &'a BTreeSet<NetworkName>,
     /// The port published on the host.
     pub port: u16,
+    /// The proxy's own name in its networks.
+    pub proxy: &'a str,
 }
 
 impl Routes {
@@ -62,16 +64,17 @@ impl Routes {
         }
         own.append(&mut claimed);
         own.retain(|rule| {
-            let is_ours = rule.host.as_deref() == Some(DASHBOARD_HOST);
-            if is_ours {
-                conflicts.push(format!(
-                    "{} cannot have `{DASHBOARD_HOST}`: it is the dashboard's",
-                    rule.target.name
-                ));
-            }
-            !is_ours
+            let whose = match rule.host.as_deref() {
+                Some(DASHBOARD_HOST) => "the dashboard's",
+                Some(host) if host == inputs.proxy => "the proxy's",
+                _ => return true,
+            };
+            let (name, host) = (&rule.target.name, rule.host.as_deref());
+            let host = host.unwrap_or_default();
+            conflicts.push(format!("{name} cannot have `{host}`: it is {whose}"));
+            false
         });
-        let mut routes = Self::new(own);
+        let mut routes = Self::new(own).of_proxy(inputs.proxy);
         conflicts.append(&mut routes.conflicts);
         routes.conflicts = conflicts;
         routes

@@ -126,6 +126,7 @@ fn derive(workspaces: &[&Workspace], containers: Vec<ObservedContainer>) -> Rout
         },
         attached: &BTreeSet::from([NetworkName::new("cosmos-net").unwrap()]),
         port: 8080,
+        proxy: "cosmos-proxy",
     })
 }
 
@@ -525,5 +526,79 @@ fn an_outside_route_leads_out_over_http_and_https() {
             ("user.shop.localhost", "501"),
             ("query.shop.localhost", "501"),
         ],
+    );
+}
+
+fn outside(upstream: &str) -> OutsideRoute {
+    OutsideRoute {
+        upstream: upstream.to_owned(),
+        hosts: vec!["cosmos-proxy".to_owned()],
+        ca: None,
+    }
+}
+
+#[test]
+fn from_inside_an_outside_route_is_found_by_the_proxys_own_paths() {
+    let mut shop = workspace("shop", &[("web", service(Some(on(80))))]);
+    let mut fix = workspace("shop", &[]);
+    fix.identity.instance = Some("fix-42".parse().unwrap());
+    for (workspace, upstream) in [(&mut shop, "http://a.test"), (&mut fix, "http://b.test")] {
+        let name = RouteName::new("llm").unwrap();
+        workspace.routes.insert(name, outside(upstream));
+    }
+    let routes = derive(&[&shop, &fix], vec![replica("shop", "web", 1, 2)]);
+    for (path, expected) in [
+        ("/_routes/shop/llm", Some(("a.test", ""))),
+        ("/_routes/shop/llm/", Some(("a.test", "/"))),
+        ("/_routes/shop/llm//a/../b", Some(("a.test", "//a/../b"))),
+        ("/_routes/fix-42.shop/llm/a", Some(("b.test", "/a"))),
+        ("/_routes/shop/llm2/a", None),
+        ("/_routes/shop/web/", None),
+        ("/_routes/blog/llm/", None),
+        ("/_routes/shop", None),
+        ("/_routes/shop//llm", None),
+        ("/_routes//", None),
+        ("/_routes/", None),
+    ] {
+        assert!(routes.is_from_inside("cosmos-proxy", path), "{path}");
+        let found = routes.find_from_inside(path).map(|(target, taken)| {
+            let Leads::Outside { authority, .. } = &target.leads else {
+                panic!("{path} leads to {}", target.name);
+            };
+            (authority.as_str(), &path[taken..])
+        });
+        assert_eq!(found, expected, "{path}");
+    }
+}
+
+#[test]
+fn only_the_proxys_own_name_and_its_reserved_paths_are_from_inside() {
+    let routes = derive(&[], vec![]);
+    for (host, path) in [
+        ("web.shop.localhost", "/_routes/shop/llm/"),
+        ("localhost", "/_routes/shop/llm/"),
+        ("", "/_routes/shop/llm/"),
+        ("cosmos-proxy", "/"),
+        ("cosmos-proxy", "/_routes"),
+        ("cosmos-proxy", "/%5froutes/shop/llm/"),
+        ("cosmos-proxy", "/x/../_routes/shop/llm/"),
+        ("cosmos-proxy", "//_routes/shop/llm/"),
+        ("cosmos-proxy", "/container"),
+    ] {
+        assert!(!routes.is_from_inside(host, path), "{host}{path}");
+    }
+    assert!(!Routes::new([]).is_from_inside("", "/_routes/shop/llm/"));
+}
+
+#[test]
+fn nobody_takes_the_proxys_own_name() {
+    let mut shop = workspace("shop", &[]);
+    let name = RouteName::new("llm").unwrap();
+    shop.routes.insert(name, outside("http://a.test"));
+    let routes = derive(&[&shop], vec![]);
+    assert!(!routes.is_live("cosmos-proxy"));
+    assert_eq!(
+        routes.conflicts(),
+        ["route `llm` of `shop` cannot have `cosmos-proxy`: it is the proxy's"]
     );
 }

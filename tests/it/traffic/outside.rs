@@ -1,4 +1,4 @@
-//! Upstreams outside: over TLS.
+//! Upstreams outside: over TLS, and as containers ask for them.
 
 use std::{
     convert::Infallible,
@@ -29,7 +29,7 @@ use tokio_rustls::{
     },
 };
 
-use super::harness::{Answer, Proxy, full, mirror, proxy, proxy_with, raw_server, rule};
+use super::harness::{Answer, Proxy, TOKEN, full, mirror, proxy, proxy_with, raw_server, rule};
 
 const GET: &str = "GET /chat HTTP/1.1\r\nhost: llm.shop.localhost\r\n\r\n";
 
@@ -285,4 +285,96 @@ async fn a_server_that_never_shakes_hands_is_given_up() {
     lead_outside(&proxy, "127.0.0.1", server.port(), None);
     let answer = proxy.ask(GET).await;
     assert_eq!((answer.status, &*answer.code()), (504, "connect_timeout"));
+}
+
+/// A proxy whose route `llm` leads to a server that tells what it was asked.
+async fn known_inside() -> (Proxy, u16) {
+    let mirror = mirror().await;
+    let port = mirror.port();
+    let leads = Leads::Outside {
+        upstream: Upstream {
+            key: UpstreamKey {
+                id: "out".to_owned(),
+                started: SystemTime::UNIX_EPOCH,
+                address: Address::Name("127.0.0.1".to_owned(), port),
+            },
+            name: "out".to_owned(),
+        },
+        authority: format!("127.0.0.1:{port}"),
+        prefix: "/v1".to_owned(),
+    };
+    let proxy = proxy().await;
+    let rules = [
+        rule("llm.shop.localhost", leads),
+        // A default route takes what nobody else does, but nothing of this.
+        cosmos::traffic::routes::Rule {
+            host: None,
+            ..rule("web.shop.localhost", Leads::To(Vec::new()))
+        },
+    ];
+    let routes = Routes::new(rules).of_proxy("cosmos-proxy");
+    proxy.shared.set_routes(Arc::new(routes));
+    (proxy, port)
+}
+
+#[tokio::test]
+async fn from_inside_an_outside_route_gets_the_rest_of_the_path_byte_for_byte() {
+    let (proxy, port) = known_inside().await;
+    for (path, onward) in [
+        ("/_routes/shop/llm/chat?a=%20b&&c", "/v1/chat?a=%20b&&c"),
+        ("/_routes/shop/llm", "/v1/"),
+        ("/_routes/shop/llm?x", "/v1/?x"),
+        ("/_routes/shop/llm/", "/v1/"),
+        ("/_routes/shop/llm//a/%2e./b;c", "/v1//a/%2e./b;c"),
+        (
+            "/_routes/shop/llm/_routes/shop/llm/",
+            "/v1/_routes/shop/llm/",
+        ),
+        ("/_routes/shop/llm/container", "/v1/container"),
+        (
+            "/_routes/shop/llm/_cosmos/v1/status",
+            "/v1/_cosmos/v1/status",
+        ),
+    ] {
+        let answer = proxy
+            .ask(format!(
+                "GET {path} HTTP/1.1\r\nhost: cosmos-proxy:8080\r\n\r\n"
+            ))
+            .await;
+        let text = answer.text();
+        assert!(text.starts_with(&format!("GET {onward}\n")), "{answer:?}");
+        assert!(
+            text.contains(&format!("\nhost: 127.0.0.1:{port}\n")),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_route_from_inside_is_told_what_there_is() {
+    let (proxy, _) = known_inside().await;
+    for path in ["/_routes/shop/lm/", "/_routes/", "/_routes/blog/llm/"] {
+        let answer = proxy
+            .ask(format!(
+                "GET {path} HTTP/1.1\r\nhost: cosmos-proxy:8080\r\n\r\n"
+            ))
+            .await;
+        assert_eq!((answer.status, &*answer.code()), (404, "no_route"));
+        let url = "http://cosmos-proxy:8080/_routes/shop/llm/";
+        assert!(answer.text().contains(url), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_proxys_name_inside_manages_nothing() {
+    let (proxy, _) = known_inside().await;
+    for path in ["/container", "/_cosmos/v1/status"] {
+        let answer = proxy
+            .ask(format!(
+                "POST {path} HTTP/1.1\r\nhost: cosmos-proxy:8080\r\nauthorization: Bearer {TOKEN}\r\n\
+                 content-type: application/json\r\ncontent-length: 2\r\n\r\n{{}}"
+            ))
+            .await;
+        assert_eq!((answer.status, &*answer.code()), (421, "misdirected"));
+    }
 }
