@@ -59,6 +59,8 @@ pub(super) struct Explanation {
     /// What else could have been asked: address, and what is there.
     pub(super) routes: Vec<(String, String)>,
     pub(super) retry_after: Option<u64>,
+    /// As a page, it asks again by itself after that.
+    pub(super) refreshes: bool,
     pub(super) allow: Option<&'static str>,
 }
 
@@ -76,6 +78,7 @@ impl Explanation {
             hint: hint.into(),
             routes: Vec::new(),
             retry_after: None,
+            refreshes: false,
             allow: None,
         }
     }
@@ -100,7 +103,7 @@ impl Explanation {
             .targets()
             .map(|target| {
                 let state = match &target.leads {
-                    Leads::Nowhere { state } => format!(" ({state})"),
+                    Leads::Nowhere { state, .. } => format!(" ({state})"),
                     Leads::To(_) | Leads::Outside { .. } | Leads::Unsupported { .. } => {
                         String::new()
                     }
@@ -180,6 +183,9 @@ impl Explanation {
             escaped(&self.message),
             escaped(&self.hint),
         );
+        if let (true, Some(seconds)) = (self.refreshes, self.retry_after) {
+            let _ = write!(page, "<meta http-equiv=\"refresh\" content=\"{seconds}\">");
+        }
         if !self.routes.is_empty() {
             page.push_str("<p>What is here:</p><ul>");
             for (url, name) in &self.routes {

@@ -20,6 +20,7 @@ use super::{
     authority::Authority,
     body::{self, Progress, RequestBody, ResponseBody},
     headers::{self, Stamp},
+    hold,
     log::Trace,
     manage::refuse,
     pool::{ConnectError, Lease, Pool},
@@ -72,26 +73,38 @@ pub(super) async fn forward(
         return response;
     }
 
-    let routes = shared.routes();
-    let path = request.uri().path();
-    let is_from_inside = routes.is_from_inside(&authority.host, path);
+    let mut routes = shared.routes();
+    let (host, path) = (&*authority.host, request.uri().path());
+    let is_navigation = hold::is_navigation(&request);
+    let is_from_inside = routes.is_from_inside(host, path);
+    if !is_from_inside
+        && let Some(target) = routes.find(host, path)
+        && hold::may_come(target)
+    {
+        trace.routed(target);
+        routes = hold::until_it_answers(shared, (host, path), is_navigation, closing.clone()).await;
+    }
     let found = if is_from_inside {
         routes.find_from_inside(path)
     } else {
-        routes.find(&authority.host, path).map(|target| (target, 0))
+        routes.find(host, path).map(|target| (target, 0))
     };
     let Some((target, taken)) = found else {
         let explanation = if is_from_inside {
             Explanation::no_inside_route(&authority, path, &routes)
         } else {
-            Explanation::no_route(&authority.host, path, &routes)
+            Explanation::no_route(host, path, &routes)
         };
         return answer_early(explanation, request, trace);
     };
     trace.routed(target);
     let unanswered = match &target.leads {
         Leads::To(_) | Leads::Outside { .. } => None,
-        Leads::Nowhere { state } => Some(not_ready(target, state)),
+        Leads::Nowhere { state, .. } => {
+            let mut explanation = not_ready(target, state);
+            explanation.refreshes = is_navigation && hold::may_come(target);
+            Some(explanation)
+        }
         Leads::Unsupported { why } => Some(Explanation::new(
             StatusCode::NOT_IMPLEMENTED,
             "unsupported_upstream",

@@ -3,9 +3,9 @@
 //! Files in the order a request travels: `listener` takes the connection (and
 //! `connection` watches it), [`guard`] decides whether it is management or
 //! traffic, `manage` hands the one to the API, [`routes`] says where the other
-//! leads, `forward` sends it there over the `pool` (`tls` where it leads outside,
-//! and `upgrade` joins what is no HTTP any more), `log` writes one line when the
-//! last byte has passed.
+//! leads (and `hold` keeps it until something is there), `forward` sends it there
+//! over the `pool` (`tls` where it leads outside, and `upgrade` joins what is no
+//! HTTP any more), `log` writes one line when the last byte has passed.
 //!
 //! It knows neither engine nor store: routes, networks and the guard's
 //! settings are handed in through [`Shared`], each replaced as a whole. The
@@ -21,6 +21,7 @@ mod counted;
 mod forward;
 pub mod guard;
 mod headers;
+mod hold;
 mod listener;
 mod log;
 mod manage;
@@ -41,7 +42,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 pub use self::{
     authority::Authority,
@@ -75,6 +79,8 @@ pub struct Limits {
     pub response_head: Duration,
     /// Between two pieces of a body.
     pub body_silence: Duration,
+    /// For a service that is starting, before a request is told so.
+    pub hold: Duration,
     /// Open connections.
     pub connections: usize,
     /// For what is under way when the proxy ends.
@@ -89,6 +95,7 @@ impl Default for Limits {
             connect: Duration::from_secs(2),
             response_head: Duration::from_secs(60),
             body_silence: Duration::from_secs(60),
+            hold: Duration::from_secs(30),
             connections: 10_000,
             // The engine kills a container 10 s after it asked it to stop.
             drain: Duration::from_secs(8),
@@ -101,6 +108,8 @@ pub struct Shared {
     guard: Current<GuardConfig>,
     networks: Current<Option<Vec<AttachedNetwork>>>,
     routes: Current<Routes>,
+    /// Tells whoever waits for other routes.
+    route_changes: watch::Sender<()>,
     pool: pool::Pool,
     log: log::Log,
     management: Management,
@@ -145,6 +154,7 @@ impl Shared {
             guard: Current::new(guard),
             networks: Current::new(None),
             routes: Current::new(Routes::default()),
+            route_changes: watch::Sender::new(()),
             pool: pool::Pool::default(),
             log: log::Log::to(log),
             management,
@@ -174,6 +184,7 @@ impl Shared {
     pub fn set_routes(&self, routes: Arc<Routes>) {
         self.pool.keep_only(&routes);
         self.routes.set(routes);
+        self.route_changes.send_replace(());
     }
 
     /// The routes of this moment.

@@ -87,6 +87,8 @@ pub enum Leads {
     Nowhere {
         /// Such as `exited with code 1`.
         state: String,
+        /// Whether that may change by itself.
+        outlook: Outlook,
     },
     /// A server outside the engine, which knows itself by another name.
     Outside {
@@ -102,6 +104,17 @@ pub enum Leads {
         /// Such as `https upstreams are not there yet`.
         why: String,
     },
+}
+
+/// What may be expected of a target that does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook {
+    /// It is on its way.
+    Starting,
+    /// It ended then: for good, or only between two starts.
+    Ended(SystemTime),
+    /// It answers once somebody does something about it.
+    Down,
 }
 
 impl Target {

@@ -7,7 +7,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Address, Leads, Routes, Rule, Target, Upstream, UpstreamKey, canonical};
+use super::{Address, Leads, Outlook, Routes, Rule, Target, Upstream, UpstreamKey, canonical};
 use crate::{
     traffic::{authority::Authority, guard::DASHBOARD_HOST},
     workspace::{
@@ -188,17 +188,27 @@ fn service_leads(
     if !replicas.is_empty() {
         return Leads::To(replicas.into_values().collect());
     }
-    let state = match &service.run {
-        RunState::Stopped { because } => because.clone(),
-        RunState::Off => {
-            format!("off: none of its profiles is active (`cosmos start {name}` starts it)")
+    let (state, outlook) = match &service.run {
+        RunState::Stopped { because } => (because.clone(), Outlook::Down),
+        RunState::Off => (
+            format!("off: none of its profiles is active (`cosmos start {name}` starts it)"),
+            Outlook::Down,
+        ),
+        RunState::Running => {
+            // While one is being replaced, what counts is the one on its way.
+            let starts =
+                |(container, _): &&(&ObservedContainer, _)| outlook(container) == Outlook::Starting;
+            match containers.iter().find(starts).or(containers.first()) {
+                None => ("not started yet".to_owned(), Outlook::Starting),
+                // Another will be made in its place.
+                Some((container, _)) if container.state == ContainerState::Dead => {
+                    (state_in_words(container), Outlook::Starting)
+                }
+                Some((container, _)) => (state_in_words(container), outlook(container)),
+            }
         }
-        RunState::Running => match containers.first() {
-            None => "not started yet".to_owned(),
-            Some((container, _)) => state_in_words(container),
-        },
     };
-    Leads::Nowhere { state }
+    Leads::Nowhere { state, outlook }
 }
 
 fn adhoc_rule(inputs: &RouteInputs<'_>, container: &ObservedContainer) -> Rule {
@@ -207,6 +217,7 @@ fn adhoc_rule(inputs: &RouteInputs<'_>, container: &ObservedContainer) -> Rule {
         Some(upstream) => Leads::To(vec![upstream]),
         None => Leads::Nowhere {
             state: state_in_words(container),
+            outlook: outlook(container),
         },
     };
     Rule {
@@ -258,6 +269,18 @@ fn upstream(
         },
         name: container.name.to_string(),
     })
+}
+
+fn outlook(container: &ObservedContainer) -> Outlook {
+    match (container.state, container.readiness) {
+        (ContainerState::Created, _) | (ContainerState::Running { .. }, Readiness::Starting) => {
+            Outlook::Starting
+        }
+        (ContainerState::Exited { at, .. }, _) => Outlook::Ended(at),
+        (ContainerState::Running { .. } | ContainerState::Paused | ContainerState::Dead, _) => {
+            Outlook::Down
+        }
+    }
 }
 
 fn state_in_words(container: &ObservedContainer) -> String {

@@ -146,7 +146,7 @@ fn leads(routes: &Routes, url: &str) -> String {
                 })
                 .collect::<Vec<_>>()
                 .join(" "),
-            Leads::Nowhere { state } => format!("503 {state}"),
+            Leads::Nowhere { state, .. } => format!("503 {state}"),
             Leads::Outside {
                 upstream,
                 authority,
@@ -174,6 +174,7 @@ fn target(name: &str) -> Arc<Target> {
         url: String::new(),
         leads: Leads::Nowhere {
             state: name.to_owned(),
+            outlook: Outlook::Down,
         },
     })
 }
@@ -400,6 +401,55 @@ fn a_service_without_a_ready_container_says_why() {
         leads(&derive(&[&shop], vec![]), "web.shop.localhost"),
         "503 held stopped by `cosmos stop web`"
     );
+}
+
+#[test]
+fn only_what_comes_by_itself_is_worth_waiting_for() {
+    let outlook = |shop: &Workspace, containers| match &derive(&[shop], containers)
+        .find("web.shop.localhost", "/")
+        .unwrap()
+        .leads
+    {
+        Leads::Nowhere { outlook, .. } => *outlook,
+        leads => panic!("{leads:?}"),
+    };
+    let mut shop = workspace("shop", &[("web", service(Some(on(80))))]);
+    let web = |state, readiness| ObservedContainer {
+        state,
+        readiness,
+        ..replica("shop", "web", 1, 2)
+    };
+    let exited = ContainerState::Exited {
+        code: 1,
+        at: STARTED,
+        out_of_memory: false,
+    };
+    let running = ContainerState::Running { since: STARTED };
+    for (state, readiness, expected) in [
+        (
+            ContainerState::Created,
+            Readiness::Starting,
+            Outlook::Starting,
+        ),
+        (running, Readiness::Starting, Outlook::Starting),
+        (running, Readiness::Unhealthy, Outlook::Down),
+        (ContainerState::Paused, Readiness::Starting, Outlook::Down),
+        (ContainerState::Dead, Readiness::Starting, Outlook::Starting),
+        (exited, Readiness::Starting, Outlook::Ended(STARTED)),
+    ] {
+        let have = outlook(&shop, vec![web(state, readiness)]);
+        assert_eq!(have, expected, "{state:?} {readiness:?}");
+    }
+    assert_eq!(outlook(&shop, vec![]), Outlook::Starting);
+    // The one that was replaced has ended, the one in its place is on its way.
+    let both = vec![
+        web(exited, Readiness::Starting),
+        web(running, Readiness::Starting),
+    ];
+    assert_eq!(outlook(&shop, both), Outlook::Starting);
+    shop.services[0].run = RunState::Off;
+    let starting = vec![web(running, Readiness::Starting)];
+    assert_eq!(outlook(&shop, starting), Outlook::Down);
 }
 
 #[test]

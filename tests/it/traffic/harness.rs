@@ -174,10 +174,15 @@ impl Proxy {
     /// Stops it, and gives every line it logged.
     pub(super) async fn stop(mut self) -> Vec<serde_json::Value> {
         let _ = self.stop.take().map(|stop| stop.send(()));
-        tokio::time::timeout(PATIENCE, self.served)
+        tokio::time::timeout(PATIENCE, &mut self.served)
             .await
             .unwrap()
             .unwrap();
+        self.logged()
+    }
+
+    /// Every line it has logged so far.
+    pub(super) fn logged(&self) -> Vec<serde_json::Value> {
         let text = String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap();
         text.lines()
             .map(|line| serde_json::from_str(line).unwrap())

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use cosmos::traffic::{
     BodyError, BoxBody, Limits, Routes,
-    routes::{Address, Leads, UpstreamKey},
+    routes::{Address, Leads, Outlook, UpstreamKey},
 };
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::{Response, body::Frame};
@@ -518,6 +518,7 @@ async fn a_service_that_is_not_ready_is_503_with_its_state() {
         "web.shop.localhost",
         Leads::Nowhere {
             state: state.clone(),
+            outlook: Outlook::Down,
         },
     );
     proxy.shared.set_routes(Arc::new(Routes::new([rule])));
