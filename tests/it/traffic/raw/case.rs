@@ -25,7 +25,7 @@ pub(super) struct Case {
     /// What it sends once it has the body.
     #[serde(default = "ok")]
     pub(super) answer: String,
-    /// Whether it closes then.
+    /// Whether it closes then; without an answer, as soon as it has the head.
     #[serde(default)]
     pub(super) hangs_up: bool,
     /// Whether only the proxy's own patience ends it.

@@ -53,11 +53,23 @@ impl Outcome {
             false => requests.join(" + "),
         };
         Self {
-            line: format!("{requests} -> {}", answered.words.join(" ")),
+            line: format!("{requests} -> {}", counted(&answered.words)),
             seen: seen.concat(),
             got: answered.raw.clone(),
         }
     }
+}
+
+/// The words in turn, a long row of the same one as one.
+fn counted(words: &[String]) -> String {
+    let rows: Vec<String> = words
+        .chunk_by(|one, next| one == next)
+        .map(|row| match row.len() {
+            1..=3 => row.join(" "),
+            many => format!("{}x{many}", row[0]),
+        })
+        .collect();
+    rows.join(" ")
 }
 
 /// A request that the upstream saw, in short: `POST /a length 2 [hi]`.
@@ -180,6 +192,9 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<Option<Script>>>, seen: 
         };
         if let Some(script) = &mine {
             let _ = stream.write_all(&script.early).await;
+            if script.hangs_up && script.answer.is_empty() {
+                return;
+            }
         }
         let framing = head.of_request();
         let length = loop {
