@@ -135,11 +135,21 @@ pub(super) async fn forward(
 
     // An event or a switched protocol may be as far away as it likes.
     let head_within = (switch.is_none() && !is_event_stream).then_some(shared.limits.response_head);
-    let (response, mut lease) = match send(shared, target, outbound, head_within, &mut trace).await
-    {
-        Ok(answered) => answered,
-        Err(failure) => return explain(failed(&failure, trace.progress()), form, trace),
-    };
+    let (mut response, mut lease) =
+        match send(shared, target, outbound, head_within, &mut trace).await {
+            Ok(answered) => answered,
+            Err(failure) => return explain(failed(&failure, trace.progress()), form, trace),
+        };
+    if !headers::settle_framing(response.headers_mut()) {
+        let explanation = Explanation::new(
+            StatusCode::BAD_GATEWAY,
+            "bad_answer",
+            format!("{} does not say clearly where its answer ends", target.name),
+            "this is a fault in the service: send one Content-Length, or \
+             `Transfer-Encoding: chunked`",
+        );
+        return explain(explanation, form, trace);
+    }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let Some((_, client)) = switch else {
             let explanation = Explanation::new(

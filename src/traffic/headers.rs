@@ -63,6 +63,34 @@ pub(super) fn strip(headers: &mut HeaderMap) -> bool {
     takes_trailers
 }
 
+/// Makes an answer say in one way where it ends; false if it says two things,
+/// or nothing that can be passed on.
+///
+/// hyper reads chunks whatever the length beside them says, but would pass that
+/// length on; and of an unknown coding it only knows the last bytes' end.
+pub(super) fn settle_framing(answer: &mut HeaderMap) -> bool {
+    let mut codings = answer.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        let is_chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        let is_only = codings.next().is_none();
+        answer.remove(CONTENT_LENGTH);
+        return is_chunked && is_only;
+    }
+    let mut lengths = answer
+        .get_all(CONTENT_LENGTH)
+        .iter()
+        .map(HeaderValue::as_bytes);
+    let Some(length) = lengths.next() else {
+        return true;
+    };
+    let is_number = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+    let is_one = is_number && lengths.all(|another| another == length);
+    if let (true, Ok(length)) = (is_one, HeaderValue::from_bytes(length)) {
+        answer.insert(CONTENT_LENGTH, length);
+    }
+    is_one
+}
+
 /// What is written into a request's headers.
 pub(super) struct Stamp<'a> {
     /// The client.
@@ -235,6 +263,41 @@ mod tests {
         assert!(strip(&mut headers));
         assert_eq!(names(&headers), ["accept", "trailer"]);
         assert!(!strip(&mut headers));
+    }
+
+    #[test]
+    fn an_answer_ends_in_one_way() {
+        for (lines, left) in [
+            (&[][..], Some(vec![])),
+            (&[("content-length", "2")], Some(vec!["2"])),
+            (
+                &[("content-length", "2"), ("content-length", "2")],
+                Some(vec!["2"]),
+            ),
+            (&[("content-length", "2"), ("content-length", "3")], None),
+            (&[("content-length", "2, 2")], None),
+            (&[("content-length", "")], None),
+            (
+                &[("transfer-encoding", "Chunked"), ("content-length", "9")],
+                Some(vec![]),
+            ),
+            (&[("transfer-encoding", "gzip, chunked")], None),
+            (&[("transfer-encoding", "identity")], None),
+            (
+                &[
+                    ("transfer-encoding", "chunked"),
+                    ("transfer-encoding", "chunked"),
+                ],
+                None,
+            ),
+        ] {
+            let mut answer = headers(lines);
+            let settled = settle_framing(&mut answer).then(|| {
+                let lengths = answer.get_all("content-length").iter();
+                lengths.map(|length| length.to_str().unwrap()).collect()
+            });
+            assert_eq!(settled, left, "{lines:?}");
+        }
     }
 
     #[test]
