@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -85,9 +85,25 @@ pub(super) struct Progress {
     ended: AtomicBool,
     broken: AtomicBool,
     silent: AtomicBool,
+    answer: AtomicU8,
+    answering: AtomicWaker,
 }
 
+/// How far the answer to a request is.
+const AWAITED: u8 = 0;
+const BEGUN: u8 = 1;
+const OVER: u8 = 2;
+
 impl Progress {
+    /// The upstream gave its final answer.
+    pub(super) fn answer_begins(&self) {
+        self.answer.store(BEGUN, Ordering::Release);
+    }
+    /// Nobody waits for more of the answer.
+    fn answer_is_over(&self) {
+        self.answer.store(OVER, Ordering::Release);
+        self.answering.wake();
+    }
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -123,6 +139,11 @@ impl Permission {
     }
 }
 
+/// A body that was never asked for, as the answer came without it.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the answer came before the body was asked for")]
+struct Unwanted;
+
 #[derive(Debug)]
 struct AwaitedPermission {
     permission: Arc<Permission>,
@@ -130,12 +151,19 @@ struct AwaitedPermission {
 }
 
 impl AwaitedPermission {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, progress: &Progress, cx: &mut Context<'_>) -> Poll<Result<(), Unwanted>> {
         self.permission.waiting.register(cx.waker());
-        if self.permission.is_given.load(Ordering::Acquire) {
-            return Poll::Ready(());
+        progress.answering.register(cx.waker());
+        // Answered without it: what the client sends now may be its next request.
+        match progress.answer.load(Ordering::Acquire) {
+            AWAITED => {}
+            BEGUN => return Poll::Pending,
+            _ => return Poll::Ready(Err(Unwanted)),
         }
-        self.patience.poll(cx).map(|_| ())
+        if self.permission.is_given.load(Ordering::Acquire) {
+            return Poll::Ready(Ok(()));
+        }
+        self.patience.poll(cx).map(|_| Ok(()))
     }
 }
 
@@ -204,7 +232,9 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         };
         if let Some(permission) = &mut this.permission {
-            ready!(permission.poll(cx));
+            if let Err(unwanted) = ready!(permission.poll(&this.progress, cx)) {
+                return Poll::Ready(Some(Err(unwanted.into())));
+            }
             this.permission = None;
         }
         match Pin::new(inner).poll_frame(cx) {
@@ -414,6 +444,14 @@ impl ResponseBody {
             && let Some(lease) = self.lease.take()
         {
             lease.give_back();
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if let Some(trace) = &self.trace {
+            trace.progress().answer_is_over();
         }
     }
 }

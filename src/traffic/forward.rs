@@ -162,6 +162,7 @@ pub(super) async fn forward(
         };
         return switched(client, response, lease, trace, closing);
     }
+    trace.progress().answer_begins();
     let is_events = is_event_stream || is_events(response.headers());
     if is_events {
         lease.lasts();
@@ -404,7 +405,8 @@ fn is_idempotent(method: &Method) -> bool {
     .contains(method)
 }
 
-fn asks_first(headers: &HeaderMap) -> bool {
+/// Whether the client waits for a `100 Continue` before it sends its body.
+pub(super) fn asks_first(headers: &HeaderMap) -> bool {
     headers
         .get(EXPECT)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))

@@ -215,6 +215,8 @@ async fn handle(client: &Client, request: Request<Incoming>) -> Response<Respons
         Arc::clone(&client.watch),
         shared.log.clone(),
     );
+    let asks_first = forward::asks_first(request.headers()) && !request.body().is_end_stream();
+    let progress = Arc::clone(trace.progress());
 
     let (verdict, is_stream) = {
         let guard = shared.guard();
@@ -256,6 +258,9 @@ async fn handle(client: &Client, request: Request<Incoming>) -> Response<Respons
             response
         }
     };
+    // What a client sends after an answer in the place of a 100 is its body or
+    // its next request, and nobody can tell which.
+    must_close |= asks_first && progress.bytes() == 0 && !progress.has_ended();
     // Only the end of the connection is an end that an old client understands.
     // hyper closes, too, but would tell it `keep-alive`.
     must_close |= is_old && response.body().size_hint().exact().is_none();
