@@ -4,6 +4,7 @@
 //! passes is handed on frame by frame, with a limit on how long it may be silent.
 
 use std::{
+    future::Future,
     pin::Pin,
     sync::{
         Arc,
@@ -365,7 +366,12 @@ pub(super) struct ResponseBody {
     trace: Option<Trace>,
     /// The connection it comes over, until it has all come.
     lease: Option<Lease>,
+    /// What ends it if it does not end by itself.
+    parting: Option<Parting>,
 }
+
+/// Is done when an endless answer has to end, with the reason.
+pub(super) type Parting = Pin<Box<dyn Future<Output = &'static str> + Send>>;
 
 enum Source {
     Upstream(Incoming),
@@ -385,6 +391,7 @@ impl ResponseBody {
             patience: Patience::of(None),
             trace: Some(trace),
             lease: None,
+            parting: None,
         }
     }
 
@@ -398,6 +405,7 @@ impl ResponseBody {
             patience: Patience::of(None),
             trace: Some(trace),
             lease: None,
+            parting: None,
         }
     }
 
@@ -413,6 +421,7 @@ impl ResponseBody {
             trace: Some(trace),
             lease: Some(lease),
             source: Source::Upstream(body),
+            parting: None,
         };
         if this.is_end_stream() {
             this.finish();
@@ -427,7 +436,13 @@ impl ResponseBody {
             patience: Patience::of(None),
             trace: None,
             lease: None,
+            parting: None,
         }
+    }
+
+    /// Ends it then, if it still comes.
+    pub(super) fn end_at(&mut self, parting: Option<Parting>) {
+        self.parting = parting;
     }
 
     fn cut(&mut self, why: &str) {
@@ -465,6 +480,14 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Some(parting) = &mut this.parting
+            && let Poll::Ready(why) = parting.as_mut().poll(cx)
+        {
+            // A whole answer, as far as HTTP goes: events never have a last one.
+            this.cut(why);
+            (this.parting, this.lease) = (None, None);
+            this.source = Source::Whole(Full::default());
+        }
         let polled = match &mut this.source {
             Source::Upstream(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::from),
             Source::Whole(body) => Pin::new(body)

@@ -18,7 +18,7 @@ use super::{
     Shared,
     answer::{Explanation, Form},
     authority::Authority,
-    body::{self, Progress, RequestBody, ResponseBody},
+    body::{self, Parting, Progress, RequestBody, ResponseBody},
     headers::{self, Stamp},
     hold,
     log::Trace,
@@ -26,7 +26,7 @@ use super::{
     pool::{ConnectError, Lease, Pool},
     refusal::{Code, Refusal},
     routes::{Address, Leads, Target, Upstream},
-    upgrade,
+    upgrade::{self, Splice},
 };
 
 /// A request that the guard let through to the routes.
@@ -120,6 +120,7 @@ pub(super) async fn forward(
     let switch =
         upgrade::asked_for(&request).map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
     let is_event_stream = asks_for_events(request.headers());
+    let is_get = request.method() == Method::GET;
     let stamp = Stamp {
         peer,
         version: request.version(),
@@ -135,11 +136,11 @@ pub(super) async fn forward(
 
     // An event or a switched protocol may be as far away as it likes.
     let head_within = (switch.is_none() && !is_event_stream).then_some(shared.limits.response_head);
-    let (mut response, mut lease) =
-        match send(shared, target, outbound, head_within, &mut trace).await {
-            Ok(answered) => answered,
-            Err(failure) => return explain(failed(&failure, trace.progress()), form, trace),
-        };
+    let (mut response, lease) = match send(shared, target, outbound, head_within, &mut trace).await
+    {
+        Ok(answered) => answered,
+        Err(failure) => return explain(failed(&failure, trace.progress()), form, trace),
+    };
     if !headers::settle_framing(response.headers_mut()) {
         let explanation = Explanation::new(
             StatusCode::BAD_GATEWAY,
@@ -160,51 +161,64 @@ pub(super) async fn forward(
             );
             return explain(explanation, form, trace);
         };
-        return switched(client, response, lease, trace, closing);
+        let splice = Splice {
+            client,
+            upstream: hyper::upgrade::on(&mut response),
+            mask: upgrade::is_websocket(response.headers()).then(|| mask(shared.random())),
+            lease,
+            trace,
+            linger: shared.limits.linger,
+            closing,
+        };
+        return switched(response, splice);
     }
     trace.progress().answer_begins();
     let is_events = is_event_stream || is_events(response.headers());
-    if is_events {
-        lease.lasts();
-    }
+    // Of what is only asked for, events come for ever; what a POST is answered
+    // with has an end, though it comes in pieces as a model's words do.
+    let parting: Option<Parting> = (is_events && is_get)
+        .then(|| Box::pin(upgrade::parting(&lease, shared.limits.linger, closing)) as _);
     let silence = (!is_events).then_some(silence);
-    relay(response, silence, lease, trace)
+    relay(response, lease, trace, silence, parting)
 }
 
 /// Passes an answer on.
 fn relay(
     mut response: Response<Incoming>,
-    silence: Option<Duration>,
     lease: Lease,
     mut trace: Trace,
+    silence: Option<Duration>,
+    parting: Option<Parting>,
 ) -> Response<ResponseBody> {
     headers::strip(response.headers_mut());
     // What the upstream speaks is not what the client speaks.
     *response.version_mut() = Version::HTTP_11;
     trace.answered(response.status());
-    response.map(|body| ResponseBody::upstream(body, silence, lease, trace))
+    response.map(|body| {
+        let mut body = ResponseBody::upstream(body, silence, lease, trace);
+        body.end_at(parting);
+        body
+    })
 }
 
 /// Relays a 101 and joins the two ends behind it.
-fn switched(
-    client: hyper::upgrade::OnUpgrade,
-    mut response: Response<Incoming>,
-    lease: Lease,
-    mut trace: Trace,
-    closing: watch::Receiver<bool>,
-) -> Response<ResponseBody> {
-    let upstream = hyper::upgrade::on(&mut response);
+fn switched(mut response: Response<Incoming>, mut splice: Splice) -> Response<ResponseBody> {
     let protocol = response.headers().get(hyper::header::UPGRADE).cloned();
     headers::strip(response.headers_mut());
     if let Some(protocol) = protocol {
         upgrade::ask(response.headers_mut(), protocol);
     }
-    trace.answered(StatusCode::SWITCHING_PROTOCOLS);
-    upgrade::splice(client, upstream, lease, trace, closing);
+    splice.trace.answered(StatusCode::SWITCHING_PROTOCOLS);
+    splice.spawn();
     let mut answer = Response::new(ResponseBody::nothing());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *answer.headers_mut() = std::mem::take(response.headers_mut());
     answer
+}
+
+fn mask(random: u64) -> [u8; 4] {
+    let [first, second, third, fourth, ..] = random.to_be_bytes();
+    [first, second, third, fourth]
 }
 
 /// The request as it goes to the upstream.

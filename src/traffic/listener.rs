@@ -85,9 +85,13 @@ pub async fn serve(listener: TcpListener, shared: Arc<Shared>, shutdown: impl Fu
         }
     }
 
-    drop(listener);
-    let _ = close.send(true);
-    let finish = async { while connections.join_next().await.is_some() {} };
+    drop((listener, closing));
+    close.send_replace(true);
+    let finish = async {
+        while connections.join_next().await.is_some() {}
+        // What is no HTTP any more says goodbye, too.
+        close.closed().await;
+    };
     let _ = tokio::time::timeout(shared.limits.drain, finish).await;
     connections.shutdown().await;
     shared.log.flush().await;

@@ -5,7 +5,8 @@
 //! traffic, `manage` hands the one to the API, [`routes`] says where the other
 //! leads (and `hold` keeps it until something is there), `forward` sends it there
 //! over the `pool` (`tls` where it leads outside, and `upgrade` joins what is no
-//! HTTP any more), `log` writes one line when the last byte has passed.
+//! HTTP any more, a `websocket` so that it ends politely), `log` writes one line
+//! when the last byte has passed.
 //!
 //! It knows neither engine nor store: routes, networks and the guard's
 //! settings are handed in through [`Shared`], each replaced as a whole. The
@@ -30,6 +31,7 @@ mod refusal;
 pub mod routes;
 mod tls;
 mod upgrade;
+mod websocket;
 
 use std::{
     collections::BTreeMap,
@@ -83,6 +85,8 @@ pub struct Limits {
     pub hold: Duration,
     /// Open connections.
     pub connections: usize,
+    /// For what lasts by its nature, once no route leads to its upstream.
+    pub linger: Duration,
     /// For what is under way when the proxy ends.
     pub drain: Duration,
 }
@@ -97,6 +101,9 @@ impl Default for Limits {
             body_silence: Duration::from_secs(60),
             hold: Duration::from_secs(30),
             connections: 10_000,
+            // A container that is not ready for a moment loses nothing; a replaced
+            // one, whose end waits for this, is soon gone all the same.
+            linger: Duration::from_secs(5),
             // The engine kills a container 10 s after it asked it to stop.
             drain: Duration::from_secs(8),
         }
@@ -193,8 +200,8 @@ impl Shared {
     }
 
     /// Returns once no route leads to a container any more, and no request is
-    /// under way there; what lasts for ever by its nature does not count. What is
-    /// under way is not waited for longer than `patience`.
+    /// under way there; what lasts by its nature has [`Limits::linger`] to end. What
+    /// is under way is not waited for longer than `patience`.
     pub async fn left(&self, container: &str, patience: Duration) {
         let deadline = Instant::now() + patience;
         let is_routed = || {
@@ -208,7 +215,7 @@ impl Shared {
         }
         // Whoever read the routes just before is on its way to the pool.
         sleep(LOOK_AGAIN).await;
-        while self.pool.ending(container) > 0 && Instant::now() < deadline {
+        while self.pool.under_way(container) > 0 && Instant::now() < deadline {
             sleep(LOOK_AGAIN).await;
         }
     }

@@ -5,12 +5,13 @@
 //! in use end with their request.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
+    future::Future,
     io,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,6 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    sync::watch,
     time::Instant,
 };
 
@@ -43,16 +45,22 @@ const SETTLES_IN: Duration = Duration::from_millis(10);
 
 /// The connections to every upstream.
 #[derive(Debug, Default)]
-pub(super) struct Pool(Mutex<HashMap<UpstreamKey, Arc<Place>>>);
+pub(super) struct Pool(Mutex<Places>);
+
+#[derive(Debug, Default)]
+struct Places {
+    all: HashMap<UpstreamKey, Arc<Place>>,
+    /// What the routes lead to.
+    wanted: HashSet<UpstreamKey>,
+}
 
 /// The connections to one upstream.
 #[derive(Debug, Default)]
 struct Place {
     idle: Mutex<VecDeque<Idle>>,
     in_flight: AtomicUsize,
-    /// Of those in flight: how many end only when somebody hangs up.
-    lasting: AtomicUsize,
-    is_closed: AtomicBool,
+    /// No route leads here.
+    is_unrouted: watch::Sender<bool>,
     tls: tls::Client,
 }
 
@@ -90,8 +98,6 @@ pub(super) enum ConnectError {
 pub(super) struct Lease {
     place: Arc<Place>,
     connection: Option<Connection>,
-    /// It ends only when somebody hangs up.
-    is_lasting: bool,
     /// The connection has carried a request before.
     pub(super) is_reused: bool,
     /// How long it took to connect, if it had to.
@@ -105,28 +111,30 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Pool {
     fn place(&self, key: &UpstreamKey) -> Arc<Place> {
         let mut places = locked(&self.0);
-        if let Some(place) = places.get(key) {
+        if let Some(place) = places.all.get(key) {
             return Arc::clone(place);
         }
-        Arc::clone(places.entry(key.clone()).or_default())
+        let place = Arc::<Place>::default();
+        // Whoever read the routes just before they changed comes late.
+        place.is_unrouted.send_replace(!places.wanted.contains(key));
+        places.all.insert(key.clone(), Arc::clone(&place));
+        place
     }
 
     /// How many requests an upstream has now.
     pub(super) fn load(&self, upstream: &Upstream) -> usize {
         locked(&self.0)
+            .all
             .get(&upstream.key)
             .map_or(0, |place| place.in_flight.load(Ordering::Relaxed))
     }
 
-    /// How many requests a container has that will end by themselves.
-    pub(super) fn ending(&self, id: &str) -> usize {
+    /// How many requests a container has, over all its starts.
+    pub(super) fn under_way(&self, id: &str) -> usize {
         let places = locked(&self.0);
-        let its = places.iter().filter(|(key, _)| key.id == id);
-        its.map(|(_, place)| {
-            let all = place.in_flight.load(Ordering::Relaxed);
-            all.saturating_sub(place.lasting.load(Ordering::Relaxed))
-        })
-        .sum()
+        let its = places.all.iter().filter(|(key, _)| key.id == id);
+        its.map(|(_, place)| place.in_flight.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// A kept connection, or a new one.
@@ -141,7 +149,6 @@ impl Pool {
         let mut lease = Lease {
             place,
             connection: None,
-            is_lasting: false,
             is_reused: false,
             connected_in: None,
         };
@@ -163,14 +170,22 @@ impl Pool {
 
     /// Forgets what the routes do not lead to any more, and what nobody used for long.
     pub(super) fn keep_only(&self, routes: &Routes) {
-        let wanted: std::collections::HashSet<&UpstreamKey> = routes
+        let wanted = routes
             .targets()
             .flat_map(|target| target.upstreams())
-            .map(|upstream| &upstream.key)
+            .map(|upstream| upstream.key.clone())
             .collect();
-        locked(&self.0).retain(|key, place| {
+        let mut places = locked(&self.0);
+        let Places { all, wanted } = {
+            places.wanted = wanted;
+            &mut *places
+        };
+        all.retain(|key, place| {
             let is_wanted = wanted.contains(key);
-            place.is_closed.store(!is_wanted, Ordering::Relaxed);
+            // Nobody is woken for routes that are not its own.
+            place.is_unrouted.send_if_modified(|is_unrouted| {
+                std::mem::replace(is_unrouted, !is_wanted) == is_wanted
+            });
             if is_wanted {
                 place.forget_old();
             } else {
@@ -205,7 +220,7 @@ impl Place {
     }
 
     fn put_idle(&self, connection: Connection) {
-        if self.is_closed.load(Ordering::Relaxed) || connection.sender.is_closed() {
+        if *self.is_unrouted.borrow() || connection.sender.is_closed() {
             return;
         }
         let mut idle = locked(&self.idle);
@@ -239,10 +254,17 @@ impl Lease {
             .is_some_and(|connection| connection.heard.get() > 0)
     }
 
-    /// Says that this one ends only when somebody hangs up.
-    pub(super) fn lasts(&mut self) {
-        if !std::mem::replace(&mut self.is_lasting, true) {
-            self.place.lasting.fetch_add(1, Ordering::Relaxed);
+    /// Returns once no route has led here for so long.
+    pub(super) fn unrouted_for(&self, linger: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let mut is_unrouted = self.place.is_unrouted.subscribe();
+        async move {
+            // Without its place there is no route either.
+            while is_unrouted.wait_for(|unrouted| *unrouted).await.is_ok() {
+                let routed_again = is_unrouted.wait_for(|unrouted| !*unrouted);
+                if tokio::time::timeout(linger, routed_again).await.is_err() {
+                    return;
+                }
+            }
         }
     }
 
@@ -257,9 +279,6 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.place.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if self.is_lasting {
-            self.place.lasting.fetch_sub(1, Ordering::Relaxed);
-        }
     }
 }
 

@@ -9,3 +9,4 @@ mod manage;
 mod outside;
 mod proxy;
 mod raw;
+mod swap;
