@@ -150,8 +150,43 @@ pub(super) fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 
 /// Bytes as they are shown: short, on one line.
 pub(super) fn shown(bytes: &[u8]) -> String {
+    if let Some(frames) = frames(bytes) {
+        return format!("[h2: {frames}]");
+    }
     if bytes.len() > 80 {
         return format!("[{} bytes]", bytes.len());
     }
     format!("[{}]", bytes.escape_ascii())
+}
+
+/// What a server of HTTP/2 says, by the names of its frames and their streams.
+fn frames(bytes: &[u8]) -> Option<String> {
+    const NAMES: [&str; 10] = [
+        "data",
+        "headers",
+        "priority",
+        "reset",
+        "settings",
+        "promise",
+        "ping",
+        "goaway",
+        "window",
+        "continuation",
+    ];
+    // It begins with its settings.
+    if !matches!(bytes, [0, 0, _, 4, _, 0, 0, 0, 0, ..]) {
+        return None;
+    }
+    let mut words: Vec<String> = Vec::new();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (head, behind) = rest.split_first_chunk::<9>()?;
+        let [_, high, low, kind, _, _, _, _, stream] = *head;
+        rest = behind.get(usize::from(high) * 256 + usize::from(low)..)?;
+        let word = format!("{} {stream}", NAMES.get(usize::from(kind))?);
+        if words.last() != Some(&word) {
+            words.push(word);
+        }
+    }
+    Some(words.join(", "))
 }

@@ -48,6 +48,7 @@ families! {
     an_interim_answer_is_what_the_client_waits_for "interim";
     an_answer_is_the_upstreams_or_an_explanation "answers";
     management_is_two_paths_byte_for_byte "management";
+    http_2_is_closed_before_any_of_its_frames "http2";
 }
 
 /// Tries a family, or records what an oracle makes of it.
