@@ -10,7 +10,7 @@ use cosmos::traffic::{
     routes::{Leads, Outlook},
 };
 
-use super::harness::{Proxy, mirror, proxy, proxy_with, raw_server, rule};
+use super::harness::{PATIENCE, Proxy, mirror, proxy, proxy_with, raw_server, rule};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: web.shop.localhost\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nhost: web.shop.localhost\r\ncontent-length: 4\r\n";
@@ -104,9 +104,12 @@ async fn a_client_that_hangs_up_while_it_waits_is_forgotten() {
     assert_eq!(proxy.ask(ELSEWHERE).await.status, 404);
     drop(client);
     let is_it = |line: &serde_json::Value| line["status"] == 499 && line["service"] == "web";
-    while !proxy.logged().iter().any(is_it) {
-        assert_eq!(proxy.ask(ELSEWHERE).await.status, 404);
-    }
+    let forgotten = async {
+        while !proxy.logged().iter().any(is_it) {
+            assert_eq!(proxy.ask(ELSEWHERE).await.status, 404);
+        }
+    };
+    tokio::time::timeout(PATIENCE, forgotten).await.unwrap();
     let (address, mut accepted) = raw_server().await;
     proxy.lead_to(&[address]);
     assert_eq!(proxy.ask(ELSEWHERE).await.status, 404);

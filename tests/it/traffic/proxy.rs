@@ -612,6 +612,99 @@ async fn an_upstream_that_says_nothing_is_504() {
 }
 
 #[tokio::test]
+async fn events_and_switched_protocols_may_be_answered_late() {
+    let (address, mut accepted) = raw_server().await;
+    let proxy = proxy_with(Limits {
+        response_head: Duration::from_millis(50),
+        ..Limits::default()
+    })
+    .await;
+    proxy.lead_to(&[address]);
+    let mut late = Vec::new();
+    for asked in [
+        "accept: text/event-stream",
+        "connection: upgrade\r\nupgrade: websocket",
+    ] {
+        let mut client = proxy.connect().await;
+        client
+            .send(format!(
+                "GET / HTTP/1.1\r\nhost: web.shop.localhost\r\n{asked}\r\n\r\n"
+            ))
+            .await;
+        let mut behind = accepted.recv().await.unwrap();
+        behind.head_text().await;
+        late.push((client, behind));
+    }
+    // The limit has passed once a plain request, begun later, is told so.
+    let (answer, _behind) = tokio::join!(proxy.ask(GET), accepted.recv());
+    assert_eq!(answer.status, 504);
+    for (mut client, mut behind) in late {
+        behind
+            .send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            .await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_takes_no_connection_is_504() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Nobody accepts: once its queue is full, one more is not answered.
+    let mut queue = Vec::new();
+    let one_more = || tokio::net::TcpStream::connect(address);
+    let within = Duration::from_millis(50);
+    while let Ok(stream) = tokio::time::timeout(within, one_more()).await {
+        queue.push(stream.unwrap());
+    }
+    let proxy = proxy_with(Limits {
+        connect: within,
+        ..Limits::default()
+    })
+    .await;
+    proxy.lead_to(&[address]);
+    let answer = proxy.ask(GET).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (504, "connect_timeout")
+    );
+}
+
+#[tokio::test]
+async fn the_less_loaded_of_two_replicas_is_taken() {
+    let (busy, mut accepted) = raw_server().await;
+    let proxy = Proxy::to(&[busy]).await;
+    let mut waiting = proxy.connect().await;
+    waiting.send(GET).await;
+    let _behind = accepted.recv().await.unwrap();
+    proxy.lead_to(&[busy, mirror().await]);
+    for _ in 0..20 {
+        assert_eq!(proxy.ask(GET).await.status, 200);
+    }
+    assert!(accepted.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_request_whose_body_stops_coming_is_408() {
+    let (address, mut accepted) = raw_server().await;
+    let proxy = proxy_with(Limits {
+        body_silence: Duration::from_millis(50),
+        ..Limits::default()
+    })
+    .await;
+    proxy.lead_to(&[address]);
+    let asked =
+        proxy.ask("POST / HTTP/1.1\r\nhost: web.shop.localhost\r\ncontent-length: 9\r\n\r\nhalf");
+    let (answer, _behind) = tokio::join!(asked, accepted.recv());
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (408, "body_timeout")
+    );
+}
+
+#[tokio::test]
 async fn a_silent_body_is_cut_but_not_a_stream_of_events() {
     let (address, mut accepted) = raw_server().await;
     let proxy = proxy_with(Limits {

@@ -279,9 +279,12 @@ async fn twenty_swaps_under_64_connections_lose_nothing_and_double_no_post() {
         let next = counting(&served).await;
         // Not before the one that goes has answered a few.
         let before = served.lock().await.len();
-        while served.lock().await.len() < before + 128 {
-            tokio::task::yield_now().await;
-        }
+        let answered = async {
+            while served.lock().await.len() < before + 128 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, answered).await.unwrap();
         proxy.lead_to(&[next]);
         let old = upstream(std::mem::replace(&mut now, next)).key.id;
         proxy.shared.left(&old, PATIENCE).await;
