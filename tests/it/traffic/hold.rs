@@ -44,9 +44,10 @@ async fn a_request_for_a_starting_service_waits_for_it() {
     post.send(format!("{POST}\r\nbo")).await;
     // Both have been read by the time that a later one is answered.
     assert_eq!(proxy.ask(ELSEWHERE).await.status, 404);
-    // Other routes that do not lead there either change nothing.
+    // Other routes that do not lead there either change nothing, and neither does
+    // time: a browser that came later is told before them.
     lead_nowhere(&proxy, Outlook::Starting);
-    assert_eq!(proxy.ask(ELSEWHERE).await.status, 404);
+    assert_eq!(proxy.ask(BROWSE).await.status, 503);
 
     proxy.lead_to(&[mirror().await]);
     assert!(get.answer().await.text().starts_with("GET /\n"));
