@@ -140,7 +140,7 @@ impl Turn {
         Taken {
             world,
             is_ordered: &self.is_ordered,
-            _lock: lock,
+            lock: Some(lock),
         }
     }
 }
@@ -150,12 +150,15 @@ impl Turn {
 struct Taken<'a> {
     world: &'a watch::Sender<u64>,
     is_ordered: &'a AtomicBool,
-    _lock: tokio::sync::MutexGuard<'a, ()>,
+    lock: Option<tokio::sync::MutexGuard<'a, ()>>,
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
         self.is_ordered.store(false, Ordering::Relaxed);
+        // First the turn, then the word: who is woken while it is still taken
+        // goes back to sleep, and nobody wakes it again.
+        drop(self.lock.take());
         self.world.send_modify(|version| *version += 1);
     }
 }

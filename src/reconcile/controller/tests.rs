@@ -1,5 +1,7 @@
 //! The controller on an engine that is one value.
 
+use futures_util::task::{ArcWake, waker};
+
 use super::*;
 use crate::{
     plan::{
@@ -427,4 +429,31 @@ async fn a_refresh_does_not_wake_what_is_off_by_its_profile() {
         obeyed.note.as_deref(),
         Some("service `web` is off by its profile")
     );
+}
+
+#[tokio::test]
+async fn whoever_is_woken_by_the_end_of_an_order_finds_its_turn_free() {
+    /// Looks the moment it is woken, as another thread may.
+    struct Looks(Turn, AtomicBool);
+    impl ArcWake for Looks {
+        fn wake_by_ref(looks: &Arc<Self>) {
+            looks
+                .1
+                .store(looks.0.lock.try_lock().is_ok(), Ordering::Relaxed);
+        }
+    }
+    let looks = Arc::new(Looks(Turn::default(), AtomicBool::new(false)));
+    let world = watch::Sender::new(0);
+    let mut woken = world.subscribe();
+    let taken = looks.0.take(&world).await;
+    let waker = waker(Arc::clone(&looks));
+    let mut healing = std::pin::pin!(woken.changed());
+    assert!(
+        healing
+            .as_mut()
+            .poll(&mut std::task::Context::from_waker(&waker))
+            .is_pending()
+    );
+    drop(taken);
+    assert!(looks.1.load(Ordering::Relaxed));
 }
