@@ -127,6 +127,10 @@ struct Turn {
     wanted: Notify,
     /// A person's order has it.
     is_ordered: AtomicBool,
+    /// Healing was turned away from it.
+    is_missed: AtomicBool,
+    /// The order that has it found nothing to do.
+    is_idle: AtomicBool,
 }
 
 impl Turn {
@@ -139,27 +143,45 @@ impl Turn {
         self.is_ordered.store(true, Ordering::Relaxed);
         Taken {
             world,
-            is_ordered: &self.is_ordered,
+            turn: self,
             lock: Some(lock),
         }
+    }
+
+    /// Takes the turn for healing, unless somebody has it: whoever does wakes us when done.
+    fn take_to_heal(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        self.lock.try_lock().ok().or_else(|| {
+            self.is_missed.store(true, Ordering::SeqCst);
+            // Once more: it may have been given up before that was said.
+            self.lock.try_lock().ok()
+        })
+    }
+
+    /// Says that the order which has the turn changes nothing.
+    fn finds_nothing_to_do(&self) {
+        self.is_idle.store(true, Ordering::SeqCst);
     }
 }
 
 /// A turn that a person's order has. When it ends, healing looks again: what
-/// changed meanwhile may have been passed over.
+/// changed meanwhile may have been passed over, and what failed is tried again.
 struct Taken<'a> {
     world: &'a watch::Sender<u64>,
-    is_ordered: &'a AtomicBool,
+    turn: &'a Turn,
     lock: Option<tokio::sync::MutexGuard<'a, ()>>,
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.is_ordered.store(false, Ordering::Relaxed);
+        self.turn.is_ordered.store(false, Ordering::Relaxed);
+        let is_idle = self.turn.is_idle.swap(false, Ordering::SeqCst);
         // First the turn, then the word: who is woken while it is still taken
         // goes back to sleep, and nobody wakes it again.
         drop(self.lock.take());
-        self.world.send_modify(|version| *version += 1);
+        let is_missed = self.turn.is_missed.swap(false, Ordering::SeqCst);
+        if is_missed || !is_idle {
+            self.world.send_modify(|version| *version += 1);
+        }
     }
 }
 

@@ -161,6 +161,9 @@ impl Controller {
             tell(events, Event::DeclarationChanged { changes });
         }
         let is_done = plan.steps.is_empty();
+        if is_done && !is_new {
+            self.turn(&key).finds_nothing_to_do();
+        }
         let cause = Cause::Up {
             by: wish.by.clone(),
         };

@@ -215,9 +215,9 @@ impl Controller {
     async fn heal(&self, desired: &Workspace) -> Result<Option<Instant>, Problem> {
         let key = desired.identity.key();
         let turn = self.turn(&key);
-        // Whoever has the turn wakes us when done.
-        let Ok(_turn) = turn.lock.try_lock() else {
-            return Ok(None);
+        let Some(_turn) = turn.take_to_heal() else {
+            // Whoever has it wakes us when done, but for a glance at what drifted.
+            return Ok(Some(Instant::now() + FIRST_RETRY));
         };
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
         let Some(desired) = self.desired_of(&key) else {

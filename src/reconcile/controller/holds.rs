@@ -93,8 +93,7 @@ impl Controller {
         let due = self.lock_ends().due(now);
         for key in due {
             let turn = self.turn(&key);
-            // Whoever has the turn wakes us when done.
-            let Ok(_turn) = turn.lock.try_lock() else {
+            let Some(_turn) = turn.take_to_heal() else {
                 continue;
             };
             let released = self
