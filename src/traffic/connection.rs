@@ -12,13 +12,13 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::Notify,
     time::{Instant, Sleep},
 };
 
-use super::{Limits, Shared, body::Patience};
+use super::{Limits, Shared, body::Patience, http2::PREFACE};
 
 /// Every open connection, upgraded ones included.
 #[derive(Debug, Default)]
@@ -84,6 +84,8 @@ pub(super) struct ConnectionWatch {
 struct WatchState {
     /// Since when no request is under way.
     idle_since: Option<Instant>,
+    /// How many are: several at once over HTTP/2.
+    under_way: usize,
     /// A byte of the next head has come.
     head_begun: bool,
     /// A line that starts like `Content-Length` has come since the last request.
@@ -103,6 +105,7 @@ impl ConnectionWatch {
         Self {
             state: Mutex::new(WatchState {
                 idle_since: Some(Instant::now()),
+                under_way: 0,
                 // A new connection is there to send a head.
                 head_begun: true,
                 saw_length: false,
@@ -119,11 +122,17 @@ impl ConnectionWatch {
     }
 
     pub(super) fn request_begins(&self) {
-        self.state().idle_since = None;
+        let mut state = self.state();
+        state.under_way += 1;
+        state.idle_since = None;
     }
 
     pub(super) fn request_ends(&self) {
         let mut state = self.state();
+        state.under_way = state.under_way.saturating_sub(1);
+        if state.under_way > 0 {
+            return;
+        }
         state.idle_since = Some(Instant::now());
         state.head_begun = false;
         state.saw_length = false;
@@ -133,6 +142,20 @@ impl ConnectionWatch {
 
     pub(super) fn is_idle(&self) -> bool {
         self.state().idle_since.is_some()
+    }
+
+    /// Returns once nothing has been under way for so long.
+    pub(super) async fn idles(&self, within: Duration) {
+        let begun = Instant::now();
+        loop {
+            let since = self
+                .idle_since()
+                .map_or_else(Instant::now, |since| since.max(begun));
+            tokio::time::sleep_until(since + within).await;
+            if self.idle_since().is_some_and(|now| now <= since) {
+                return;
+            }
+        }
     }
 
     fn idle_since(&self) -> Option<Instant> {
@@ -180,6 +203,11 @@ pub(super) struct ClientIo {
     stream: TcpStream,
     place: Place,
     head_within: Duration,
+    /// What was read to find out what is spoken, and how much of it.
+    begun: [u8; PREFACE.len()],
+    begun_length: usize,
+    /// Nobody looks for heads in frames.
+    is_http2: bool,
     deadline: Option<Pin<Box<Sleep>>>,
     /// With a client that takes nothing of what is written to it.
     taking: Patience,
@@ -191,6 +219,9 @@ impl ClientIo {
             stream,
             place,
             head_within: limits.head,
+            begun: [0; PREFACE.len()],
+            begun_length: 0,
+            is_http2: false,
             deadline: None,
             taking: Patience::of(Some(limits.body_silence)),
         }
@@ -198,6 +229,30 @@ impl ClientIo {
 }
 
 impl ClientIo {
+    /// Whether the client speaks HTTP/2, as its first bytes say.
+    pub(super) async fn speaks_http2(&mut self) -> io::Result<bool> {
+        let (mut begun, mut length) = ([0; PREFACE.len()], 0);
+        while length < PREFACE.len() && PREFACE.starts_with(&begun[..length]) {
+            match self.read(&mut begun[length..]).await? {
+                0 => break,
+                read => length += read,
+            }
+        }
+        (self.begun, self.begun_length) = (begun, length);
+        self.is_http2 = begun == PREFACE;
+        self.deadline = None;
+        Ok(self.is_http2)
+    }
+
+    /// Gives what was read before; false if that was nothing.
+    fn give_begun(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let length = self.begun_length.min(buffer.remaining());
+        buffer.put_slice(&self.begun[..length]);
+        self.begun.copy_within(length.., 0);
+        self.begun_length -= length;
+        length > 0
+    }
+
     fn unless_stuck(
         &mut self,
         cx: &mut Context<'_>,
@@ -221,8 +276,16 @@ impl AsyncRead for ClientIo {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // With what follows, if that is there: half a head is looked at in vain.
+        let given = this.give_begun(buffer);
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        let polled = match Pin::new(&mut this.stream).poll_read(cx, buffer) {
+            _ if given => Poll::Ready(Ok(())),
+            polled => polled,
+        };
+        if this.is_http2 {
+            return polled;
+        }
         let awaits_head = this.place.watch.received(&buffer.filled()[before..]);
         if !awaits_head {
             this.deadline = None;

@@ -20,7 +20,7 @@ use super::{
     authority::Authority,
     body::{self, Parting, Progress, RequestBody, ResponseBody},
     headers::{self, Stamp},
-    hold,
+    hold, http2,
     log::Trace,
     manage::refuse,
     pool::{ConnectError, Lease, Pool},
@@ -117,10 +117,14 @@ pub(super) async fn forward(
     }
 
     let form = Form::wanted(request.headers());
-    let switch =
-        upgrade::asked_for(&request).map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+    let is_http2 = target.speaks_http2();
+    // Over HTTP/2 nothing is switched: the request passes as a plain one.
+    let switch = upgrade::asked_for(&request)
+        .filter(|_| !is_http2)
+        .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
     let is_event_stream = asks_for_events(request.headers());
     let is_get = request.method() == Method::GET;
+    let is_call = is_http2 && http2::is_call(request.headers());
     let stamp = Stamp {
         peer,
         version: request.version(),
@@ -130,12 +134,20 @@ pub(super) async fn forward(
         hops: hops + 1,
     };
     let protocol = switch.as_ref().map(|(protocol, _)| protocol.clone());
-    let silence = shared.limits.body_silence;
+    let silence = if is_call {
+        http2::CALL_SILENCE
+    } else {
+        shared.limits.body_silence
+    };
     let body = |incoming| RequestBody::new(incoming, Arc::clone(trace.progress()), silence);
-    let outbound = onward(request.map(body), &stamp, (target, taken), protocol);
+    let mut outbound = onward(request.map(body), &stamp, (target, taken), protocol);
+    if is_http2 {
+        http2::reform(&mut outbound);
+    }
 
     // An event or a switched protocol may be as far away as it likes.
-    let head_within = (switch.is_none() && !is_event_stream).then_some(shared.limits.response_head);
+    let is_timed = switch.is_none() && !is_event_stream && !is_call;
+    let head_within = is_timed.then_some(shared.limits.response_head);
     let (mut response, lease) = match send(shared, target, outbound, head_within, &mut trace).await
     {
         Ok(answered) => answered,
@@ -267,6 +279,14 @@ fn onward_headers(
     target: &Target,
     switch: Option<HeaderValue>,
 ) -> HeaderMap {
+    if !headers.contains_key(HOST)
+        && let Ok(host) = HeaderValue::from_str(&stamp.authority.to_string())
+    {
+        headers.insert(HOST, host);
+    }
+    if stamp.version == Version::HTTP_2 {
+        http2::join_cookies(&mut headers);
+    }
     let is_chunked = headers.contains_key(TRANSFER_ENCODING);
     let takes_trailers = headers::strip(&mut headers);
     if is_chunked {
@@ -499,7 +519,7 @@ fn failed(failure: &Failure, progress: &Progress) -> Explanation {
     match failure {
         Failure::Connect(upstream, ConnectError::Refused) => {
             let (message, hint) = match &upstream.key.address {
-                Address::Socket(address) => (
+                Address::Socket(address) | Address::Http2(address) => (
                     format!(
                         "nothing listens on port {} in `{}`",
                         address.port(),
@@ -530,7 +550,7 @@ fn failed(failure: &Failure, progress: &Progress) -> Explanation {
             "unreachable",
             format!("`{}` cannot be reached: {error}", upstream.name),
             match &upstream.key.address {
-                Address::Socket(_) => "`cosmos status` shows whether it runs",
+                Address::Socket(_) | Address::Http2(_) => "`cosmos status` shows whether it runs",
                 Address::Name(..) | Address::Tls { .. } => {
                     "check the route's `upstream`, and whether this machine reaches it"
                 }
@@ -545,6 +565,18 @@ fn failed(failure: &Failure, progress: &Progress) -> Explanation {
             ),
             "check `route.port`: another protocol may be spoken there",
         ),
+        Failure::Exchange(upstream, _) if matches!(upstream.key.address, Address::Http2(_)) => {
+            Explanation::new(
+                StatusCode::BAD_GATEWAY,
+                "broken_off",
+                format!(
+                    "`{}` broke off, or does not speak HTTP/2 without TLS",
+                    upstream.name
+                ),
+                "check `route.protocol` and `route.port`; if they are right, its process may have \
+                 ended: see `cosmos logs`",
+            )
+        }
         Failure::Exchange(upstream, _) => Explanation::new(
             StatusCode::BAD_GATEWAY,
             "broken_off",

@@ -8,7 +8,7 @@ use std::{
     convert::Infallible,
     future::Future,
     net::{IpAddr, SocketAddr},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
@@ -34,7 +34,7 @@ use super::{
     connection::{ClientIo, ConnectionWatch, Place, Registry},
     forward::{self, Inbound},
     guard::{self, Facts, Verdict},
-    headers,
+    headers, http2,
     log::{Begin, Trace},
     manage,
     refusal::{Code, Refusal},
@@ -43,6 +43,8 @@ use super::{
 /// More than browsers and servers send, less than would cost us anything.
 const MOST_HEADERS: usize = 100;
 const LARGEST_HEAD: usize = 64 * 1024;
+/// The same, in the type that HTTP/2 has for it.
+const HEAD_OVER_HTTP2: u32 = 64 * 1024;
 
 /// The engine's own limit is reached: a moment later there may be room again.
 const AFTER_A_FAILED_ACCEPT: Duration = Duration::from_millis(50);
@@ -139,7 +141,17 @@ async fn serve_connection(
         closing: closing.clone(),
         shared: Arc::clone(&shared),
     });
-    let io = TokioIo::new(ClientIo::new(stream, place, &shared.limits));
+    let mut io = ClientIo::new(stream, place, &shared.limits);
+    // Dropping an arm drops the connection: nothing was asked over it yet.
+    let is_http2 = tokio::select! {
+        speaks = io.speaks_http2() => match speaks {
+            Ok(speaks) => speaks,
+            Err(_) => return,
+        },
+        () = watch.evicted.notified() => return,
+        _ = closing.wait_for(|closing| *closing) => return,
+    };
+    let io = TokioIo::new(io);
     let service = service_fn({
         let client = Arc::clone(&client);
         move |request| {
@@ -147,6 +159,15 @@ async fn serve_connection(
             async move { Ok::<_, Infallible>(handle(&client, request).await) }
         }
     });
+    if is_http2 {
+        let builder = http2::server(HEAD_OVER_HTTP2);
+        let connection = pin!(builder.serve_connection(io, service));
+        let shut_down = hyper::server::conn::http2::Connection::graceful_shutdown;
+        // What was wrong with it was told to the client in its own frames.
+        let idles = || watch.idles(shared.limits.keep_alive);
+        let _ = served(connection, shut_down, idles, &watch, closing).await;
+        return;
+    }
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -157,30 +178,59 @@ async fn serve_connection(
         // Half-closing stays off: a client that closed is gone, and what an
         // upstream does for it, perhaps for ever, must end.
         .max_header_size(LARGEST_HEAD);
-    let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
-
-    let mut is_closing = false;
-    let served = loop {
-        // Dropping an arm loses nothing: the connection is polled in place.
-        tokio::select! {
-            served = connection.as_mut() => break served,
-            () = watch.evicted.notified() => return,
-            _ = closing.wait_for(|closing| *closing), if !is_closing => {
-                is_closing = true;
-                if watch.is_idle() {
-                    return;
-                }
-                connection.as_mut().graceful_shutdown();
-            }
-        }
-    };
-    if let Err(error) = served
+    let connection = pin!(builder.serve_connection(io, service).with_upgrades());
+    let shut_down = http1::UpgradeableConnection::graceful_shutdown;
+    if let Some(Err(error)) = served(
+        connection,
+        shut_down,
+        std::future::pending::<()>,
+        &watch,
+        closing,
+    )
+    .await
         && error.is_parse()
     {
         client.shared.log.malformed(
             client.peer,
             if error.is_parse_too_large() { 431 } else { 400 },
         );
+    }
+}
+
+/// Serves to the end, or `None` if the connection is not worth keeping.
+///
+/// What is idle is told goodbye, as a request may be on its way; if it then idles
+/// on, it is dropped.
+async fn served<C: Future, I: Future<Output = ()>>(
+    mut connection: Pin<&mut C>,
+    shut_down: impl Fn(Pin<&mut C>),
+    idles: impl Fn() -> I,
+    watch: &ConnectionWatch,
+    mut closing: watch::Receiver<bool>,
+) -> Option<C::Output> {
+    let mut is_closing = false;
+    let mut idle = pin!(idles());
+    loop {
+        // Dropping an arm loses nothing: the connection is polled in place.
+        tokio::select! {
+            served = connection.as_mut() => return Some(served),
+            () = watch.evicted.notified() => return None,
+            () = idle.as_mut() => {
+                if is_closing {
+                    return None;
+                }
+                is_closing = true;
+                shut_down(connection.as_mut());
+                idle.set(idles());
+            }
+            _ = closing.wait_for(|closing| *closing), if !is_closing => {
+                is_closing = true;
+                if watch.is_idle() {
+                    return None;
+                }
+                shut_down(connection.as_mut());
+            }
+        }
     }
 }
 
@@ -205,9 +255,10 @@ async fn handle(client: &Client, request: Request<Incoming>) -> Response<Respons
     let host = request
         .headers()
         .get(HOST)
-        .map_or_else(String::new, |host| {
-            String::from_utf8_lossy(host.as_bytes()).into_owned()
-        });
+        .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
+        // HTTP/2 has it in the target.
+        .or_else(|| request.uri().authority().map(ToString::to_string))
+        .unwrap_or_default();
     let trace = Trace::begin(
         Begin {
             id,

@@ -4,9 +4,9 @@
 //! `connection` watches it), [`guard`] decides whether it is management or
 //! traffic, `manage` hands the one to the API, [`routes`] says where the other
 //! leads (and `hold` keeps it until something is there), `forward` sends it there
-//! over the `pool` (`tls` where it leads outside, and `upgrade` joins what is no
-//! HTTP any more, a `websocket` so that it ends politely), `log` writes one line
-//! when the last byte has passed.
+//! over the `pool` (`tls` where it leads outside, `http2` where that is spoken,
+//! and `upgrade` joins what is no HTTP any more, a `websocket` so that it ends
+//! politely), `log` writes one line when the last byte has passed.
 //!
 //! It knows neither engine nor store: routes, networks and the guard's
 //! settings are handed in through [`Shared`], each replaced as a whole. The
@@ -23,6 +23,7 @@ mod forward;
 pub mod guard;
 mod headers;
 mod hold;
+mod http2;
 mod listener;
 mod log;
 mod manage;

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -26,8 +26,8 @@ use tokio::{
 };
 
 use super::{
-    body::RequestBody,
     counted::{Count, Counted},
+    http2::{self, Sender},
     routes::{Address, Routes, Upstream, UpstreamKey},
     tls::{self, TlsError},
 };
@@ -62,6 +62,8 @@ struct Place {
     /// No route leads here.
     is_unrouted: watch::Sender<bool>,
     tls: tls::Client,
+    /// The one connection to an upstream that speaks HTTP/2.
+    shared: Mutex<Option<http2::Shared>>,
 }
 
 #[derive(Debug)]
@@ -72,9 +74,18 @@ struct Idle {
 
 #[derive(Debug)]
 struct Connection {
-    sender: SendRequest<RequestBody>,
+    sender: Sender,
     /// What came since the last request was handed over.
     heard: Count,
+}
+
+impl Connection {
+    fn shared(sender: http2::Shared) -> Self {
+        Self {
+            sender: Sender::Http2(sender),
+            heard: Count::default(),
+        }
+    }
 }
 
 /// Why there is no connection.
@@ -157,6 +168,11 @@ impl Pool {
             lease.is_reused = true;
             return Ok(lease);
         }
+        if let Some(sender) = lease.place.shared() {
+            lease.connection = Some(Connection::shared(sender));
+            lease.is_reused = true;
+            return Ok(lease);
+        }
         let started = Instant::now();
         lease.connection = Some(
             lease
@@ -190,6 +206,7 @@ impl Pool {
                 place.forget_old();
             } else {
                 locked(&place.idle).clear();
+                locked(&place.shared).take();
             }
             // Kept while somebody counts what is still under way there.
             is_wanted || place.in_flight.load(Ordering::Relaxed) > 0
@@ -219,6 +236,24 @@ impl Place {
         }
     }
 
+    /// The one connection that carries all requests, if there is one.
+    fn shared(&self) -> Option<http2::Shared> {
+        let shared = locked(&self.shared);
+        shared.clone().filter(|sender| !sender.is_closed())
+    }
+
+    /// Keeps it for all, unless another was quicker.
+    fn share(&self, sender: http2::Shared) -> http2::Shared {
+        if *self.is_unrouted.borrow() {
+            return sender;
+        }
+        let mut shared = locked(&self.shared);
+        match &*shared {
+            Some(first) if !first.is_closed() => first.clone(),
+            _ => shared.insert(sender).clone(),
+        }
+    }
+
     fn put_idle(&self, connection: Connection) {
         if *self.is_unrouted.borrow() || connection.sender.is_closed() {
             return;
@@ -241,7 +276,7 @@ impl Place {
 
 impl Lease {
     /// The connection to send the request over.
-    pub(super) fn sender(&mut self) -> Option<&mut SendRequest<RequestBody>> {
+    pub(super) fn sender(&mut self) -> Option<&mut Sender> {
         let connection = self.connection.as_mut()?;
         connection.heard.forget();
         Some(&mut connection.sender)
@@ -249,9 +284,11 @@ impl Lease {
 
     /// Whether the upstream sent anything since.
     pub(super) fn has_heard(&self) -> bool {
-        self.connection
-            .as_ref()
-            .is_some_and(|connection| connection.heard.get() > 0)
+        self.connection.as_ref().is_some_and(|connection| {
+            // On a shared connection nobody knows whose answer came.
+            let is_shared = matches!(connection.sender, Sender::Http2(_));
+            is_shared || connection.heard.get() > 0
+        })
     }
 
     /// Returns once no route has led here for so long.
@@ -270,7 +307,9 @@ impl Lease {
 
     /// Keeps the connection for another request.
     pub(super) fn give_back(mut self) {
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = self.connection.take()
+            && matches!(connection.sender, Sender::Http1(_))
+        {
             self.place.put_idle(connection);
         }
     }
@@ -300,6 +339,12 @@ impl Place {
         let _ = stream.set_nodelay(true);
         match address {
             Address::Socket(_) | Address::Name(..) => shake_hands(stream).await,
+            Address::Http2(_) => {
+                let sender = http2::shake_hands(stream).await;
+                let sender =
+                    sender.map_err(|error| ConnectError::Other(io::Error::other(error)))?;
+                Ok(Connection::shared(self.share(sender)))
+            }
             Address::Tls { host, ca, .. } => {
                 let connected = self.tls.connect(stream, host, ca.as_deref());
                 match tokio::time::timeout(within, connected).await {
@@ -314,7 +359,9 @@ impl Place {
 
 async fn dial(address: &Address) -> io::Result<TcpStream> {
     match address {
-        Address::Socket(address) => TcpStream::connect::<SocketAddr>(*address).await,
+        Address::Socket(address) | Address::Http2(address) => {
+            TcpStream::connect::<SocketAddr>(*address).await
+        }
         Address::Name(host, port) | Address::Tls { host, port, .. } => {
             TcpStream::connect((host.as_str(), *port)).await
         }
@@ -333,5 +380,8 @@ where
         .map_err(|error| ConnectError::Other(io::Error::other(error)))?;
     // What goes wrong on it is told to whoever sends the next request.
     tokio::spawn(connection.with_upgrades());
-    Ok(Connection { sender, heard })
+    Ok(Connection {
+        sender: Sender::Http1(sender),
+        heard,
+    })
 }

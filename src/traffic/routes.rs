@@ -28,6 +28,8 @@ const INSIDE_PREFIX: &str = "/_routes/";
 pub enum Address {
     /// A container's own address.
     Socket(SocketAddr),
+    /// The same, where HTTP/2 is spoken from the first byte.
+    Http2(SocketAddr),
     /// A name outside, looked up at each connection.
     Name(String, u16),
     /// The same, with TLS: it must prove that it is who it is called.
@@ -123,6 +125,14 @@ impl Target {
         let is_outside = matches!(self.leads, Leads::Outside { .. });
         let (workspace, route) = (self.workspace.as_ref()?, self.service.as_ref()?);
         is_outside.then(|| format!("{workspace}/{route}"))
+    }
+
+    /// Whether HTTP/2 is spoken there.
+    pub(super) fn speaks_http2(&self) -> bool {
+        let upstreams = self.upstreams();
+        upstreams
+            .iter()
+            .any(|upstream| matches!(upstream.key.address, Address::Http2(_)))
     }
 
     /// The upstreams it may use.

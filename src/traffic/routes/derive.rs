@@ -128,15 +128,10 @@ fn service_rules(
         workspace: Some(key.clone()),
         service: Some(name.to_string()),
         url: url(&host, inputs.port),
-        leads: match protocol {
-            UpstreamProtocol::Http => {
-                service_leads(inputs, workspace, name, service, &containers, port)
-            }
-            UpstreamProtocol::H2c | UpstreamProtocol::Grpc => Leads::Unsupported {
-                why: "upstreams that speak HTTP/2 cannot be reached through the proxy yet"
-                    .to_owned(),
-            },
-        },
+        leads: spoken_to(
+            service_leads(inputs, workspace, name, service, &containers, port),
+            protocol,
+        ),
     });
     let path = service.route.as_ref().and_then(|route| route.path.clone());
     own.push(Rule {
@@ -159,6 +154,20 @@ fn service_rules(
             target,
         });
     }
+}
+
+/// The same upstreams, in the protocol that they speak.
+fn spoken_to(mut leads: Leads, protocol: UpstreamProtocol) -> Leads {
+    if let Leads::To(upstreams) = &mut leads
+        && protocol != UpstreamProtocol::Http
+    {
+        for upstream in upstreams {
+            if let Address::Socket(address) = upstream.key.address {
+                upstream.key.address = Address::Http2(address);
+            }
+        }
+    }
+    leads
 }
 
 fn service_leads(

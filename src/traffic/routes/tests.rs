@@ -142,6 +142,7 @@ fn leads(routes: &Routes, url: &str) -> String {
                 .iter()
                 .map(|upstream| match &upstream.key.address {
                     Address::Socket(address) => format!("{}@{address}", upstream.name),
+                    Address::Http2(address) => format!("{}@{address} h2", upstream.name),
                     Address::Name(..) | Address::Tls { .. } => "outside".to_owned(),
                 })
                 .collect::<Vec<_>>()
@@ -651,4 +652,18 @@ fn nobody_takes_the_proxys_own_name() {
         routes.conflicts(),
         ["route `llm` of `shop` cannot have `cosmos-proxy`: it is the proxy's"]
     );
+}
+
+#[test]
+fn an_upstream_is_spoken_to_in_its_routes_protocol() {
+    for (protocol, expected) in [
+        (UpstreamProtocol::Http, "shop-web-1@172.18.0.2:80"),
+        (UpstreamProtocol::H2c, "shop-web-1@172.18.0.2:80 h2"),
+        (UpstreamProtocol::Grpc, "shop-web-1@172.18.0.2:80 h2"),
+    ] {
+        let route = Route { protocol, ..on(80) };
+        let shop = workspace("shop", &[("web", service(Some(route)))]);
+        let routes = derive(&[&shop], vec![replica("shop", "web", 1, 2)]);
+        assert_eq!(leads(&routes, "web.shop.localhost"), expected);
+    }
 }

@@ -5,6 +5,7 @@
 
 mod harness;
 mod hold;
+mod http2;
 mod manage;
 mod outside;
 mod proxy;
