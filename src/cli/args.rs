@@ -346,7 +346,7 @@ pub(super) struct Status {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cosmos logs              all services of this workspace\n  cosmos logs -f web api\n  cosmos logs --tail 20 nginx-k3f9"
+    after_help = "Examples:\n  cosmos logs              all services of this workspace\n  cosmos logs -f web api\n  cosmos logs --tail 20 nginx-k3f9\n  cosmos logs --http -f web   each request to `web`, with its status and how long it took"
 )]
 pub(super) struct Logs {
     /// Services, or containers by id or name; all services if none is named
@@ -364,6 +364,12 @@ pub(super) struct Logs {
     /// Each line behind its time
     #[arg(short, long)]
     pub(super) timestamps: bool,
+    /// The requests that passed the proxy instead, from its access log
+    #[arg(long, conflicts_with = "timestamps")]
+    pub(super) http: bool,
+    /// Each request as the line of JSON that the proxy wrote
+    #[arg(long, requires = "http")]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

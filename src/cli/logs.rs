@@ -1,5 +1,7 @@
 //! `cosmos logs`: what containers say, many of them side by side.
 
+mod http;
+
 use std::{
     io::{self, IsTerminal as _, Write as _},
     process::ExitCode,
@@ -32,6 +34,9 @@ const COLOURS: [AnsiColor; 6] = [
 const LONGEST_LINE: usize = 64 << 10;
 
 pub(super) async fn run(global: Global, args: Logs) -> Result<ExitCode, Failure> {
+    if args.http {
+        return http::run(&global, &args).await;
+    }
     let client = bootstrap::existing(&global).await?;
     let names = if args.names.is_empty() {
         context::load(&global, &Project::default())?

@@ -158,6 +158,35 @@ fn logs_are_followed_until_they_are_interrupted() {
 }
 
 #[test]
+fn logs_of_http_are_the_requests_to_what_is_named_and_are_followed() {
+    let place = Place::up(&(WEB.to_owned() + &idle("one", "")));
+    let host = format!("web.{}.localhost", place.name);
+    let _ = place.get_host(&host, "/first").unwrap();
+    let mut following = place.begin(&["logs", "--http", "-f", "--tail", "1", "web"]);
+    let mut output = BufReader::new(following.child().stdout.take().unwrap());
+    let mut next = || {
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        line
+    };
+    let first = next();
+    for text in ["web", "GET", "/first", "ms"] {
+        assert!(first.contains(text), "no {text:?} in {first:?}");
+    }
+    let _ = place.get_host(&host, "/second").unwrap();
+    let second = next();
+    assert!(second.contains("/second"), "{second:?}");
+    following.interrupt();
+    let _ = following.end().ended(130);
+    let others = place.cosmos(&["logs", "--http", "one"]).succeeded();
+    assert_eq!(others.stdout, "");
+    let _ = place
+        .cosmos(&["logs", "--http", "nosuch"])
+        .ended(1)
+        .told(&["nosuch"]);
+}
+
+#[test]
 fn exec_ends_with_the_exit_code_of_the_command() {
     let place = Place::up(&idle("one", ""));
     for code in [0, 7] {
