@@ -332,7 +332,7 @@ async fn send(
                 continue;
             }
         };
-        trace.reached(&upstream.name, lease.connected_in);
+        trace.reached(upstream, lease.connected_in);
 
         // A kept connection may be dying at this very moment. What it takes to
         // say the same again is only kept where that is allowed.

@@ -20,7 +20,12 @@ use hyper::{Method, StatusCode, Uri};
 use serde::Serialize;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{body::Progress, connection::ConnectionWatch, guard::Caller, routes::Target};
+use super::{
+    body::Progress,
+    connection::ConnectionWatch,
+    guard::Caller,
+    routes::{Target, Upstream},
+};
 
 /// A few seconds of a busy proxy, a few megabytes at most.
 const MOST_WAITING: usize = 8192;
@@ -64,6 +69,8 @@ pub(super) struct Record {
     service: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     container: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    generation: Option<String>,
     bytes_in: u64,
     bytes_out: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,6 +152,7 @@ impl Record {
             workspace: None,
             service: None,
             container: None,
+            generation: None,
             bytes_in: 0,
             bytes_out: 0,
             connect_ms: None,
@@ -288,9 +296,10 @@ impl Trace {
         });
     }
 
-    pub(super) fn reached(&mut self, container: &str, connected_in: Option<Duration>) {
+    pub(super) fn reached(&mut self, upstream: &Upstream, connected_in: Option<Duration>) {
         self.set(|record| {
-            record.container = Some(container.to_owned());
+            record.container = Some(upstream.name.clone());
+            record.generation.clone_from(&upstream.generation);
             record.connect_ms = connected_in.map(millis).or(record.connect_ms);
         });
     }

@@ -63,6 +63,8 @@ pub struct Upstream {
     pub key: UpstreamKey,
     /// What people call it: the container's name.
     pub name: String,
+    /// Which making of its service it belongs to, where it is one of ours.
+    pub generation: Option<String>,
 }
 
 /// What a route leads to.

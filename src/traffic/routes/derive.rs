@@ -277,6 +277,10 @@ fn upstream(
             address: Address::Socket(SocketAddr::new(address, port)),
         },
         name: container.name.to_string(),
+        generation: container
+            .owner
+            .as_ref()
+            .map(|owner| owner.generation.clone()),
     })
 }
 
@@ -390,6 +394,7 @@ fn outside_leads(route: &OutsideRoute) -> Leads {
                 address,
             },
             name: authority.to_owned(),
+            generation: None,
         },
         authority: authority.to_owned(),
         prefix,

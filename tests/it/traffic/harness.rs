@@ -131,6 +131,7 @@ pub(super) fn upstream(address: SocketAddr) -> Upstream {
             address: Address::Socket(address),
         },
         name: "shop-web-1".to_owned(),
+        generation: Some("made-1".to_owned()),
     }
 }
 

@@ -822,6 +822,7 @@ async fn a_request_is_logged_when_its_last_byte_has_passed() {
         (&"shop".into(), &"web".into())
     );
     assert_eq!(line["container"], "shop-web-1");
+    assert_eq!(line["generation"], "made-1");
     assert_eq!(
         (&line["status"], &line["bytes_in"]),
         (&200.into(), &4.into())
