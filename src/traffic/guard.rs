@@ -41,6 +41,9 @@ pub const DASHBOARD_HOST: &str = "cosmos.localhost";
 /// The names of this machine under which it can be managed.
 pub const MANAGEMENT_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
+/// More headers than browsers and servers send, less than would cost us anything.
+pub(super) const MOST_HEADERS: usize = 100;
+
 /// The secret that stands for the engine's socket.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
@@ -235,6 +238,13 @@ fn judge(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
     Ok(Verdict::Manage(caller))
 }
 
+/// Over HTTP/1.1 the parser counts them. Over HTTP/2 a browser sends each cookie as
+/// a header of its own, and they become one.
+fn has_too_many_headers(headers: &HeaderMap) -> bool {
+    let cookies = || headers.get_all(COOKIE).iter().count();
+    headers.len() > MOST_HEADERS && headers.len() - cookies() > MOST_HEADERS
+}
+
 /// Refuses what no upstream should see, whoever it is for.
 fn check_message(facts: &Facts<'_>) -> Result<(), Refusal> {
     if facts.method == Method::CONNECT || facts.method == Method::TRACE {
@@ -242,6 +252,13 @@ fn check_message(facts: &Facts<'_>) -> Result<(), Refusal> {
             Code::MethodRefused,
             format!("{} is not proxied", facts.method),
             "send the request itself, with the route's name as its Host",
+        ));
+    }
+    if has_too_many_headers(facts.headers) {
+        return Err(Refusal::new(
+            Code::TooManyHeaders,
+            format!("there are more than {MOST_HEADERS} headers"),
+            "send fewer",
         ));
     }
     for value in facts.headers.get_all(CONNECTION) {

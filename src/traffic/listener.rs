@@ -40,8 +40,7 @@ use super::{
     refusal::{Code, Refusal},
 };
 
-/// More than browsers and servers send, less than would cost us anything.
-const MOST_HEADERS: usize = 100;
+/// Larger than browsers and servers send, and less than would cost us anything.
 const LARGEST_HEAD: usize = 64 * 1024;
 /// The same, in the type that HTTP/2 has for it.
 const HEAD_OVER_HTTP2: u32 = 64 * 1024;
@@ -174,7 +173,7 @@ async fn serve_connection(
         // hyper counts this from the end of the last request: it is the idle
         // time. The head's own limit is kept by `ClientIo`.
         .header_read_timeout(shared.limits.keep_alive)
-        .max_headers(MOST_HEADERS)
+        .max_headers(guard::MOST_HEADERS)
         // Half-closing stays off: a client that closed is gone, and what an
         // upstream does for it, perhaps for ever, must end.
         .max_header_size(LARGEST_HEAD);

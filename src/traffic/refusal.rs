@@ -66,6 +66,8 @@ codes! {
     HostInvalid "host_invalid" BAD_REQUEST;
     /// Host and target name two authorities.
     HostDisagrees "host_disagrees" BAD_REQUEST;
+    /// More headers than anybody needs.
+    TooManyHeaders "too_many_headers" REQUEST_HEADER_FIELDS_TOO_LARGE;
     /// `Connection` names a header that is not its to remove.
     ConnectionInvalid "connection_invalid" BAD_REQUEST;
     /// A transfer coding other than chunked.

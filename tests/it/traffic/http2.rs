@@ -342,6 +342,24 @@ async fn connect_is_refused_over_http2() {
 }
 
 #[tokio::test]
+async fn more_than_a_hundred_headers_are_refused_but_cookies_count_as_one() {
+    let proxy = Proxy::to(&[mirror().await]).await;
+    let mut client = client(&proxy).await;
+    let with = |count: usize, name: &'static str| {
+        let mut request = get("http://web.shop.localhost/");
+        for _ in 0..count {
+            let name = name.parse::<hyper::header::HeaderName>().unwrap();
+            request.headers_mut().append(name, "a=1".parse().unwrap());
+        }
+        request
+    };
+    for (count, name, status) in [(80, "x-a", 200), (101, "x-a", 431), (101, "cookie", 200)] {
+        let (answered, text) = ask(&mut client, with(count, name)).await;
+        assert_eq!(answered, status, "{count} {name}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_may_come_byte_by_byte() {
     let proxy = Proxy::to(&[mirror().await]).await;
     for method in ["GET", "PUT", "PROPFIND"] {
