@@ -259,13 +259,6 @@ impl Resolver<'_, '_> {
         }
     }
 
-    /// Says of a key that it is read, and that nothing acts on it yet.
-    fn not_yet(&mut self, path: &str, key: &str, help: &str) {
-        self.report
-            .warning(path, format!("nothing acts on `{key}` yet"))
-            .help(help);
-    }
-
     /// A name of a kind, or a problem at its key.
     fn name<T>(&mut self, table: &str, name: &str) -> Option<T>
     where

@@ -309,11 +309,6 @@ impl Resolver<'_, '_> {
                         )
                         .help(format!("write \"/{prefix}\""));
                 }
-                if table.protocol != UpstreamProtocol::Http {
-                    let help =
-                        "the proxy speaks HTTP/1.1 to it; publish the port for another: `ports`";
-                    self.not_yet(&format!("{path}.protocol"), "protocol", help);
-                }
                 Route {
                     hosts: self.hosts(&format!("{path}.hosts"), table.hosts.as_ref()),
                     path: table.path.clone(),

@@ -196,10 +196,14 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "services.*.watch[].target",
         ],
     ),
+    (
+        "an_upstream_of_http2_is_spoken_to_in_it",
+        &["services.*.route.protocol"],
+    ),
     // Read, and not acted on yet: README.md says so, too.
     (
-        "what_nothing_acts_on_yet_is_told_and_harms_nothing",
-        &["workspace.engine", "services.*.route.protocol"],
+        "an_engine_of_a_later_version_is_refused_and_harms_nothing",
+        &["workspace.engine"],
     ),
 ];
 

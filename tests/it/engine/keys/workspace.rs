@@ -323,18 +323,27 @@ fn no_program_of_a_project_runs_before_it_is_trusted() {
 }
 
 #[test]
-fn what_nothing_acts_on_yet_is_told_and_harms_nothing() {
-    let place = Place::new(&idle(
-        "it",
-        "route = { port = 80, protocol = \"h2c\" }\n\
-         configs = { \"./a.conf\" = \"/a.conf\" }",
-    ));
-    place.write("a.conf", "a");
-    let _ = place
-        .cosmos(&["up"])
-        .succeeded()
-        .told(&["nothing acts on `protocol` yet"]);
-    assert!(place.running("it").is_some());
+fn an_upstream_of_http2_is_spoken_to_in_it() {
+    let place = Place::new(
+        "[services.it]\nimage = \"nginx:latest\"\nhealth = { tcp = 81, interval = \"100ms\" }\n\
+         route = { port = 81, protocol = \"h2c\" }\n\
+         configs = { \"h2c.conf\" = \"/etc/nginx/conf.d/h2c.conf\" }\n",
+    );
+    place.write(
+        "h2c.conf",
+        "server { listen 81 http2; location / { return 200 \"$server_protocol $host\"; } }\n",
+    );
+    let _ = place.cosmos(&["up"]).succeeded();
+    let answer = place.get("it", "/").unwrap();
+    assert_eq!(
+        (answer.status, answer.body),
+        (200, format!("HTTP/2.0 it.{}.localhost", place.name))
+    );
+}
+
+#[test]
+fn an_engine_of_a_later_version_is_refused_and_harms_nothing() {
+    let place = Place::up(&idle("it", ""));
     place.write(
         "cosmos.toml",
         &format!("[workspace]\nengine = \"swarm\"\n{}", idle("it", "")),
