@@ -16,7 +16,7 @@ use std::{
 };
 
 use axum::body::Body;
-use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, future::BoxFuture};
 use http_body_util::BodyExt as _;
 use tokio::{
     net::TcpListener,
@@ -32,7 +32,7 @@ use crate::{
     reconcile::{
         adhoc::Adhoc,
         controller::{Controller, Look},
-        engine::{Console, Engine, EngineError, Traffic},
+        engine::{Console, Engine, EngineError, LogOptions, Traffic},
     },
     store::{Store, StoreError},
     traffic::{self, AttachedNetwork, Caller, GuardConfig, RouteInputs, Routes, Shared, Subnet},
@@ -48,6 +48,10 @@ const STALE_SERVES: Duration = Duration::from_secs(3);
 
 /// Between two tries to reach an engine that does not answer.
 const ENGINE_RETRY: Duration = Duration::from_secs(1);
+
+/// How much of what a container said is shown to who finds it not answering; empty
+/// lines among them are not.
+const LAST_LINES: u64 = 20;
 
 /// What the server is told by whoever made its container.
 #[derive(Debug, Clone)]
@@ -200,7 +204,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let management = Management {
         controller: Arc::clone(&controller),
         adhoc: adhoc(),
-        console,
+        console: Arc::clone(&console),
         installation: settings.installation.clone(),
         starting: AtomicUsize::new(0),
     };
@@ -211,6 +215,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
         is_stream: takes_stream,
     };
     let shared = Shared::new(guard, Box::new(io::stdout()), behind_the_gate(management));
+    shared.read_output_by(last_output_from(console));
 
     // It is asked before a container is stopped.
     controller.set_traffic(Arc::new(Leaving(Arc::clone(&shared))));
@@ -323,6 +328,27 @@ fn behind_the_gate(management: Management) -> traffic::Management {
             let answered = router.call(request.map(Body::new)).await;
             let response = answered.unwrap_or_else(|never| match never {});
             response.map(|body| body.map_err(Into::into).boxed_unsync())
+        })
+    })
+}
+
+/// What a container said last, for whoever finds it not answering.
+fn last_output_from(console: Arc<dyn Console>) -> traffic::ReadOutput {
+    Arc::new(move |container| {
+        let options = LogOptions {
+            tail: Some(LAST_LINES),
+            ..LogOptions::default()
+        };
+        let output = console.logs(&container, options);
+        Box::pin(async move {
+            output
+                // What cannot be read is not missed: it is shown beside the state.
+                .filter_map(|chunk| async { chunk.ok() })
+                .fold(Vec::new(), |mut all, chunk| async move {
+                    all.extend_from_slice(chunk.bytes());
+                    all
+                })
+                .await
         })
     })
 }

@@ -391,6 +391,9 @@ pub struct RouteTable {
     /// Also takes what no other route of the workspace does.
     #[serde(default)]
     pub default: bool,
+    /// How long a request waits for a service that is starting before it is told so: 30 s unless
+    /// said otherwise, `"0s"` for not at all.
+    pub hold: Option<DurationText>,
 }
 
 /// A config file in full.

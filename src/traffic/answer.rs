@@ -3,7 +3,7 @@
 //! Programs get `{"error":{"code","message","hint"}}`, browsers a plain page.
 //! Nothing in either is ever anything but text, whatever it was made from.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use bytes::Bytes;
 use hyper::{
@@ -58,6 +58,8 @@ pub(super) struct Explanation {
     pub(super) hint: String,
     /// What else could have been asked: address, and what is there.
     pub(super) routes: Vec<(String, String)>,
+    /// What the container in question said last.
+    pub(super) output: Arc<[String]>,
     pub(super) retry_after: Option<u64>,
     /// As a page, it asks again by itself after that.
     pub(super) refreshes: bool,
@@ -77,6 +79,7 @@ impl Explanation {
             message: message.into(),
             hint: hint.into(),
             routes: Vec::new(),
+            output: Arc::default(),
             retry_after: None,
             refreshes: false,
             allow: None,
@@ -170,6 +173,9 @@ impl Explanation {
                 .map(|(url, name)| serde_json::json!({ "url": url, "name": name }))
                 .collect();
         }
+        if !self.output.is_empty() {
+            error["output"] = self.output.iter().map(String::as_str).collect();
+        }
         let mut text = serde_json::json!({ "error": error }).to_string();
         text.push('\n');
         text
@@ -185,6 +191,13 @@ impl Explanation {
         );
         if let (true, Some(seconds)) = (self.refreshes, self.retry_after) {
             let _ = write!(page, "<meta http-equiv=\"refresh\" content=\"{seconds}\">");
+        }
+        if !self.output.is_empty() {
+            page.push_str("<p>It said last:</p><pre>");
+            for line in &*self.output {
+                let _ = writeln!(page, "{}", escaped(line));
+            }
+            page.push_str("</pre>");
         }
         if !self.routes.is_empty() {
             page.push_str("<p>What is here:</p><ul>");

@@ -100,8 +100,13 @@ pub(super) async fn forward(
     trace.routed(target);
     let unanswered = match &target.leads {
         Leads::To(_) | Leads::Outside { .. } => None,
-        Leads::Nowhere { state, .. } => {
+        Leads::Nowhere {
+            state, container, ..
+        } => {
             let mut explanation = not_ready(target, state);
+            if let Some(container) = container {
+                explanation.output = shared.last_lines.of(container).await;
+            }
             explanation.refreshes = is_navigation && hold::may_come(target);
             Some(explanation)
         }

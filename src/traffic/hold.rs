@@ -52,19 +52,23 @@ pub(super) async fn until_it_answers(
     is_navigation: bool,
     mut closing: watch::Receiver<bool>,
 ) -> Arc<Routes> {
-    let patience = match is_navigation {
-        true => shared.limits.hold.min(PAGE_AFTER),
-        false => shared.limits.hold,
-    };
-    let given_up = Instant::now() + patience;
+    let began = Instant::now();
     let mut changes = shared.route_changes.subscribe();
     loop {
         let routes = shared.routes();
-        let outlook = match routes.find(host, path).map(|target| &target.leads) {
-            Some(Leads::Nowhere { outlook, .. }) => *outlook,
-            _ => return routes,
+        let Some(target) = routes.find(host, path) else {
+            return routes;
         };
-        let deadline = match outlook {
+        let Leads::Nowhere { outlook, .. } = &target.leads else {
+            return routes;
+        };
+        let patience = target.hold.unwrap_or(shared.limits.hold);
+        let given_up = began
+            + match is_navigation {
+                true => patience.min(PAGE_AFTER),
+                false => patience,
+            };
+        let deadline = match *outlook {
             Outlook::Starting => given_up,
             Outlook::Ended(at) => given_up.min(Instant::now() + left_between_starts(at)),
             Outlook::Down => return routes,

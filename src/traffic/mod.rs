@@ -3,7 +3,8 @@
 //! Files in the order a request travels: `listener` takes the connection (and
 //! `connection` watches it), [`guard`] decides whether it is management or
 //! traffic, `manage` hands the one to the API, [`routes`] says where the other
-//! leads (and `hold` keeps it until something is there), `forward` sends it there
+//! leads (and `hold` keeps it until something is there, or tells the `last_lines`
+//! of what does not come), `forward` sends it there
 //! over the `pool` (`tls` where it leads outside, `http2` where that is spoken,
 //! and `upgrade` joins what is no HTTP any more, a `websocket` so that it ends
 //! politely), `log` writes one line when the last byte has passed.
@@ -24,6 +25,7 @@ pub mod guard;
 mod headers;
 mod hold;
 mod http2;
+mod last_lines;
 mod listener;
 mod log;
 mod manage;
@@ -54,6 +56,7 @@ pub use self::{
     authority::Authority,
     body::{BodyError, BoxBody, ManagedBody, Silent},
     guard::{AttachedNetwork, Caller, GuardConfig, Subnet, Token},
+    last_lines::ReadOutput,
     listener::serve,
     manage::{Management, Peer},
     refusal::{Code, Refusal, Refusals},
@@ -121,6 +124,7 @@ pub struct Shared {
     pool: pool::Pool,
     log: log::Log,
     management: Management,
+    last_lines: last_lines::LastLines,
     refusals: Refusals,
     bucket: guard::Bucket,
     connections: connection::Registry,
@@ -166,6 +170,7 @@ impl Shared {
             pool: pool::Pool::default(),
             log: log::Log::to(log),
             management,
+            last_lines: last_lines::LastLines::default(),
             refusals: Refusals::default(),
             bucket: guard::Bucket::full(),
             connections: connection::Registry::default(),
@@ -175,6 +180,12 @@ impl Shared {
             seed: RandomState::new().hash_one(0),
             drawn: AtomicU64::new(0),
         })
+    }
+
+    /// Says who reads what containers wrote: whoever asks for one that does not
+    /// answer is shown its last lines.
+    pub fn read_output_by(&self, read: ReadOutput) {
+        self.last_lines.read_by(read);
     }
 
     /// Replaces the guard's settings, as when the token is rotated.

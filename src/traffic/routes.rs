@@ -14,7 +14,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 pub use self::derive::RouteInputs;
@@ -78,6 +78,8 @@ pub struct Target {
     pub service: Option<String>,
     /// Where it is found, as a person would type it.
     pub url: String,
+    /// How long a request waits while it starts, where that was said.
+    pub hold: Option<Duration>,
     /// What answers.
     pub leads: Leads,
 }
@@ -93,6 +95,8 @@ pub enum Leads {
         state: String,
         /// Whether that may change by itself.
         outlook: Outlook,
+        /// The id of the container whose last words may say why.
+        container: Option<String>,
     },
     /// A server outside the engine, which knows itself by another name.
     Outside {

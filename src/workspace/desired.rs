@@ -275,6 +275,9 @@ pub struct Route {
     pub protocol: UpstreamProtocol,
     /// Also takes what no other route does.
     pub default: bool,
+    /// How long a request waits while the service starts; the proxy's own limit if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Duration>,
 }
 
 /// What an upstream speaks.

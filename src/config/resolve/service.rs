@@ -286,6 +286,7 @@ impl Resolver<'_, '_> {
             path: None,
             protocol: UpstreamProtocol::default(),
             default: false,
+            hold: None,
         };
         let route = match form? {
             RouteForm::Port(port) => plain(*port),
@@ -314,6 +315,7 @@ impl Resolver<'_, '_> {
                     path: table.path.clone(),
                     protocol: table.protocol,
                     default: table.default,
+                    hold: table.hold.map(|text| text.0),
                     ..plain(table.port)
                 }
             }

@@ -20,6 +20,7 @@ fn route(port: u16) -> Option<Route> {
         path: None,
         protocol: UpstreamProtocol::Http,
         default: false,
+        hold: None,
     })
 }
 

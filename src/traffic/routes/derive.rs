@@ -128,6 +128,7 @@ fn service_rules(
         workspace: Some(key.clone()),
         service: Some(name.to_string()),
         url: url(&host, inputs.port),
+        hold: service.route.as_ref().and_then(|route| route.hold),
         leads: spoken_to(
             service_leads(inputs, workspace, name, service, &containers, port),
             protocol,
@@ -197,27 +198,30 @@ fn service_leads(
     if !replicas.is_empty() {
         return Leads::To(replicas.into_values().collect());
     }
+    // While one is being replaced, what counts is the one on its way.
+    let starts =
+        |(container, _): &&(&ObservedContainer, _)| outlook(container) == Outlook::Starting;
+    let container = containers.iter().find(starts).or(containers.first());
     let (state, outlook) = match &service.run {
         RunState::Stopped { because } => (because.clone(), Outlook::Down),
         RunState::Off => (
             format!("off: none of its profiles is active (`cosmos start {name}` starts it)"),
             Outlook::Down,
         ),
-        RunState::Running => {
-            // While one is being replaced, what counts is the one on its way.
-            let starts =
-                |(container, _): &&(&ObservedContainer, _)| outlook(container) == Outlook::Starting;
-            match containers.iter().find(starts).or(containers.first()) {
-                None => ("not started yet".to_owned(), Outlook::Starting),
-                // Another will be made in its place.
-                Some((container, _)) if container.state == ContainerState::Dead => {
-                    (state_in_words(container), Outlook::Starting)
-                }
-                Some((container, _)) => (state_in_words(container), outlook(container)),
+        RunState::Running => match container {
+            None => ("not started yet".to_owned(), Outlook::Starting),
+            // Another will be made in its place.
+            Some((container, _)) if container.state == ContainerState::Dead => {
+                (state_in_words(container), Outlook::Starting)
             }
-        }
+            Some((container, _)) => (state_in_words(container), outlook(container)),
+        },
     };
-    Leads::Nowhere { state, outlook }
+    Leads::Nowhere {
+        state,
+        outlook,
+        container: container.map(|(container, _)| container.id.to_string()),
+    }
 }
 
 fn adhoc_rule(inputs: &RouteInputs<'_>, container: &ObservedContainer) -> Rule {
@@ -227,6 +231,7 @@ fn adhoc_rule(inputs: &RouteInputs<'_>, container: &ObservedContainer) -> Rule {
         None => Leads::Nowhere {
             state: state_in_words(container),
             outlook: outlook(container),
+            container: Some(container.id.to_string()),
         },
     };
     Rule {
@@ -237,6 +242,7 @@ fn adhoc_rule(inputs: &RouteInputs<'_>, container: &ObservedContainer) -> Rule {
             workspace: None,
             service: None,
             url: url(&host, inputs.port),
+            hold: None,
             leads,
         }),
     }
@@ -335,6 +341,7 @@ fn outside_rules(
         workspace: Some(identity.key()),
         service: Some(name.to_owned()),
         url: url(&host, inputs.port),
+        hold: None,
         leads: outside_leads(route),
     });
     own.push(Rule {

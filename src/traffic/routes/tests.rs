@@ -40,6 +40,7 @@ fn on(port: u16) -> Route {
         path: None,
         protocol: UpstreamProtocol::Http,
         default: false,
+        hold: None,
     }
 }
 
@@ -173,9 +174,11 @@ fn target(name: &str) -> Arc<Target> {
         workspace: None,
         service: None,
         url: String::new(),
+        hold: None,
         leads: Leads::Nowhere {
             state: name.to_owned(),
             outlook: Outlook::Down,
+            container: None,
         },
     })
 }

@@ -119,6 +119,7 @@ pub(super) fn target(name: &str, leads: Leads) -> Arc<Target> {
         workspace: Some("shop".to_owned()),
         service: Some(name.to_owned()),
         url: format!("http://{name}.shop.localhost:8080"),
+        hold: None,
         leads,
     })
 }

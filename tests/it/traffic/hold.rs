@@ -20,7 +20,12 @@ const ELSEWHERE: &str = "GET / HTTP/1.1\r\nhost: nope.localhost\r\n\r\n";
 
 fn lead_nowhere(proxy: &Proxy, outlook: Outlook) {
     let state = "starting: not ready yet".to_owned();
-    let rule = rule("web.shop.localhost", Leads::Nowhere { state, outlook });
+    let leads = Leads::Nowhere {
+        state,
+        outlook,
+        container: None,
+    };
+    let rule = rule("web.shop.localhost", leads);
     proxy.shared.set_routes(Arc::new(Routes::new([rule])));
 }
 
@@ -139,4 +144,19 @@ async fn a_request_that_waits_is_answered_when_the_proxy_stops() {
     assert_eq!(proxy.ask(ELSEWHERE).await.status, 404);
     let (answer, _) = tokio::join!(client.answer(), proxy.stop());
     assert_eq!(answer.status, 503);
+}
+
+#[tokio::test]
+async fn a_route_says_itself_how_long_its_requests_wait() {
+    let proxy = proxy().await;
+    let leads = Leads::Nowhere {
+        state: "starting".to_owned(),
+        outlook: Outlook::Starting,
+        container: None,
+    };
+    let mut rule = rule("web.shop.localhost", leads);
+    Arc::make_mut(&mut rule.target).hold = Some(Duration::ZERO);
+    proxy.shared.set_routes(Arc::new(Routes::new([rule])));
+    // Or this would take half a minute, and the harness has less patience.
+    assert_eq!(proxy.ask(GET).await.status, 503);
 }

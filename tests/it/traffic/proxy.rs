@@ -18,6 +18,7 @@ use super::harness::{
     Proxy, full, mirror, nobody, proxy, proxy_with, raw_server, rule, server, upstream,
 };
 
+const BROWSE: &str = "GET / HTTP/1.1\r\nhost: web.shop.localhost:8080\r\naccept: text/html\r\n\r\n";
 const GET: &str = "GET / HTTP/1.1\r\nhost: web.shop.localhost:8080\r\n\r\n";
 
 #[tokio::test]
@@ -519,12 +520,28 @@ async fn a_service_that_is_not_ready_is_503_with_its_state() {
         Leads::Nowhere {
             state: state.clone(),
             outlook: Outlook::Down,
+            container: Some("web-1".to_owned()),
         },
     );
     proxy.shared.set_routes(Arc::new(Routes::new([rule])));
     let answer = proxy.ask(GET).await;
     assert_eq!((answer.status, answer.code().as_str()), (503, "not_ready"));
     assert!(answer.header("retry-after").is_some() && answer.text().contains(&state));
+
+    // And with what it said last, once somebody can read that.
+    proxy.shared.read_output_by(Arc::new(|container| {
+        Box::pin(async move { format!("{container}: <no> such table\n").into_bytes() })
+    }));
+    let answer: serde_json::Value = serde_json::from_slice(&proxy.ask(GET).await.body).unwrap();
+    assert_eq!(
+        answer["error"]["output"],
+        serde_json::json!(["web-1: <no> such table"])
+    );
+    let page = proxy.ask(BROWSE).await.text();
+    assert!(
+        page.contains("<pre>web-1: &lt;no&gt; such table\n</pre>"),
+        "{page}"
+    );
 }
 
 #[tokio::test]

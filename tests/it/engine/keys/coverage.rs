@@ -197,6 +197,10 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "who_does_not_wait_for_a_service_is_told_its_state_and_last_lines",
+        &["services.*.route.hold"],
+    ),
+    (
         "an_upstream_of_http2_is_spoken_to_in_it",
         &["services.*.route.protocol"],
     ),

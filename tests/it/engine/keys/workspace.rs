@@ -1,6 +1,6 @@
 //! Keys of the workspace, its images, its routes, and of how a service conducts itself.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{holds, inspected, row};
 use crate::engine::workspace::{
@@ -320,6 +320,25 @@ fn no_program_of_a_project_runs_before_it_is_trusted() {
     }
     let _ = place.cosmos(&["up", "--trust"]).succeeded();
     assert!(was_run());
+}
+
+#[test]
+fn who_does_not_wait_for_a_service_is_told_its_state_and_last_lines() {
+    let place = Place::new(
+        "[services.it]\nimage = \"busybox:latest\"\nroute = { port = 80, hold = \"0s\" }\n\
+         command = [\"sh\", \"-c\", \"echo no such table >&2; exec sleep 1000\"]\n\
+         health = { tcp = 80, interval = \"100ms\", retries = 10000 }\n",
+    );
+    let _up = place.begin(&["up"]);
+    let answer = until("its last words", || {
+        let answer = place.get("it", "/").ok()?;
+        let is_told = answer.body.contains("no such table");
+        is_told.then_some(answer)
+    });
+    assert_eq!(answer.status, 503);
+    let error = &serde_json::from_str::<Value>(&answer.body).unwrap()["error"];
+    assert_eq!(error["code"], "not_ready");
+    assert_eq!(error["output"], json!(["no such table"]));
 }
 
 #[test]
