@@ -488,6 +488,9 @@ impl Body for ResponseBody {
             (this.parting, this.lease) = (None, None);
             this.source = Source::Whole(Full::default());
         }
+        if let (Source::Upstream(_), Some(trace)) = (&this.source, &this.trace) {
+            ready!(trace.connection().poll_takes(cx));
+        }
         let polled = match &mut this.source {
             Source::Upstream(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::from),
             Source::Whole(body) => Pin::new(body)

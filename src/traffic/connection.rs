@@ -6,11 +6,16 @@ use std::{
     future::Future as _,
     io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -18,7 +23,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{Limits, Shared, body::Patience, http2::PREFACE};
+use super::{LOOK_AGAIN, Limits, Shared, body::Patience, http2::PREFACE};
 
 /// Every open connection, upgraded ones included.
 #[derive(Debug, Default)]
@@ -46,6 +51,11 @@ impl Drop for Place {
 impl Registry {
     fn open(&self) -> MutexGuard<'_, Open> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.open().watches.len()
     }
 
     /// A place for one more, if need be that of whoever was idle longest.
@@ -77,6 +87,10 @@ impl Registry {
 #[derive(Debug)]
 pub(super) struct ConnectionWatch {
     state: Mutex<WatchState>,
+    /// The client takes nothing of what is written to it now.
+    is_stuck: AtomicBool,
+    /// Who has more for it.
+    has_more: AtomicWaker,
     pub(super) evicted: Notify,
 }
 
@@ -113,6 +127,8 @@ impl ConnectionWatch {
                 ends_a_head: false,
                 is_partly_unseen: false,
             }),
+            is_stuck: AtomicBool::new(false),
+            has_more: AtomicWaker::new(),
             evicted: Notify::new(),
         }
     }
@@ -140,6 +156,19 @@ impl ConnectionWatch {
         state.is_partly_unseen = !state.ends_a_head;
     }
 
+    /// Is ready while the client takes what is written to it. Nobody reads ahead for
+    /// one that does not: what it will take is with the upstream as safe as here.
+    pub(super) fn poll_takes(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_stuck.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        self.has_more.register(cx.waker());
+        match self.is_stuck.load(Ordering::Acquire) {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.state().idle_since.is_some()
     }
@@ -156,6 +185,27 @@ impl ConnectionWatch {
                 return;
             }
         }
+    }
+
+    /// Returns once nothing has been under way for so long, nothing has begun, and
+    /// all that was written has gone out.
+    pub(super) async fn rests(&self, within: Duration) {
+        let mut looks_at = Instant::now() + within;
+        loop {
+            tokio::time::sleep_until(looks_at).await;
+            let now = Instant::now();
+            looks_at = match self.resting_since() {
+                Some(since) if since + within <= now => return,
+                Some(since) => since + within,
+                None => now + within.max(LOOK_AGAIN),
+            };
+        }
+    }
+
+    fn resting_since(&self) -> Option<Instant> {
+        let state = self.state();
+        let rests = !state.head_begun && !self.is_stuck.load(Ordering::Relaxed);
+        state.idle_since.filter(|_| rests)
     }
 
     fn idle_since(&self) -> Option<Instant> {
@@ -203,9 +253,8 @@ pub(super) struct ClientIo {
     stream: TcpStream,
     place: Place,
     head_within: Duration,
-    /// What was read to find out what is spoken, and how much of it.
-    begun: [u8; PREFACE.len()],
-    begun_length: usize,
+    /// What was read already, and is given again.
+    begun: Bytes,
     /// Nobody looks for heads in frames.
     is_http2: bool,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -219,8 +268,7 @@ impl ClientIo {
             stream,
             place,
             head_within: limits.head,
-            begun: [0; PREFACE.len()],
-            begun_length: 0,
+            begun: Bytes::new(),
             is_http2: false,
             deadline: None,
             taking: Patience::of(Some(limits.body_silence)),
@@ -238,18 +286,32 @@ impl ClientIo {
                 read => length += read,
             }
         }
-        (self.begun, self.begun_length) = (begun, length);
+        self.begun = Bytes::copy_from_slice(&begun[..length]);
         self.is_http2 = begun == PREFACE;
         self.deadline = None;
         Ok(self.is_http2)
     }
 
+    /// Takes back what was read, to give it to the next who reads.
+    pub(super) fn give_again(&mut self, read: Bytes) {
+        // Not even an empty part of a buffer is kept: it would keep the whole.
+        if !read.is_empty() {
+            self.begun = read;
+        }
+    }
+
+    /// Returns once there is something to read. Reads nothing.
+    pub(super) async fn next_byte(&self) -> io::Result<()> {
+        match self.begun.is_empty() {
+            true => self.stream.readable().await,
+            false => Ok(()),
+        }
+    }
+
     /// Gives what was read before; false if that was nothing.
     fn give_begun(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
-        let length = self.begun_length.min(buffer.remaining());
-        buffer.put_slice(&self.begun[..length]);
-        self.begun.copy_within(length.., 0);
-        self.begun_length -= length;
+        let length = self.begun.len().min(buffer.remaining());
+        buffer.put_slice(&self.begun.split_to(length));
         length > 0
     }
 
@@ -258,6 +320,12 @@ impl ClientIo {
         cx: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
+        let watch = &self.place.watch;
+        // Over HTTP/2 each stream has a window of its own.
+        let is_stuck = written.is_pending() && !self.is_http2;
+        if watch.is_stuck.swap(is_stuck, Ordering::AcqRel) && !is_stuck {
+            watch.has_more.wake();
+        }
         if written.is_pending() {
             return self
                 .taking
@@ -291,14 +359,17 @@ impl AsyncRead for ClientIo {
             this.deadline = None;
             return polled;
         }
+        if polled.is_ready() {
+            return polled;
+        }
         let within = this.head_within;
         let deadline = this
             .deadline
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(within)));
-        if polled.is_pending() && deadline.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        match deadline.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
         }
-        polled
     }
 }
 
@@ -327,5 +398,35 @@ impl AsyncWrite for ClientIo {
     }
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const WITHIN: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_rests_once_all_is_answered_and_taken_and_nothing_begun() {
+        let watch = ConnectionWatch::new();
+        let rests = async || {
+            let rests = watch.rests(WITHIN);
+            tokio::time::timeout(WITHIN * 3, rests).await.is_ok()
+        };
+        assert!(!rests().await, "it is there to send a head");
+        watch.received(b"GET / HTTP/1.1\r\n\r\n");
+        watch.request_begins();
+        assert!(!rests().await, "a request is under way");
+        watch.request_ends();
+        assert!(watch.rests(WITHIN).now_or_never().is_none(), "too soon");
+        watch.is_stuck.store(true, Ordering::Relaxed);
+        assert!(!rests().await, "its answer is not taken");
+        watch.is_stuck.store(false, Ordering::Relaxed);
+        assert!(rests().await);
+        watch.received(b"GET");
+        assert!(!rests().await, "the next head has begun");
     }
 }

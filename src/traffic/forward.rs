@@ -23,7 +23,7 @@ use super::{
     hold, http2,
     log::Trace,
     manage::refuse,
-    pool::{ConnectError, Lease, Pool},
+    pool::{ConnectError, Lease, MOST_READ},
     refusal::{Code, Refusal},
     routes::{Address, Leads, Target, Upstream},
     upgrade::{self, Splice},
@@ -321,23 +321,26 @@ async fn send(
     head_within: Option<Duration>,
     trace: &mut Trace,
 ) -> Result<(Response<Incoming>, Lease), Failure> {
-    let mut left: Vec<&Upstream> = target.upstreams().iter().collect();
+    let upstreams = target.upstreams();
+    let mut left: Vec<usize> = (0..upstreams.len()).collect();
     let mut may_reuse = true;
     loop {
-        let place = less_loaded(&left, &shared.pool, shared.random());
-        let upstream = left[place];
+        let load = |place: usize| shared.pool.load(&upstreams[left[place]]);
+        let chosen = less_loaded(left.len(), load, shared.random());
+        let place = left[chosen];
+        let upstream = &upstreams[place];
         let connect_within = shared.limits.connect;
         let mut lease = match shared.pool.lease(upstream, may_reuse, connect_within).await {
             Ok(lease) => lease,
             Err(error) => {
-                left.swap_remove(place);
+                left.swap_remove(chosen);
                 if left.is_empty() {
                     return Err(Failure::Connect(upstream.clone(), error));
                 }
                 continue;
             }
         };
-        trace.reached(upstream, lease.connected_in);
+        trace.reached(place, lease.connected_in);
 
         // A kept connection may be dying at this very moment. What it takes to
         // say the same again is only kept where that is allowed.
@@ -368,15 +371,15 @@ async fn send(
 
 /// The less loaded of two taken by chance: nearly as even as asking all, and no
 /// crowd runs to the one that was idle a moment ago.
-fn less_loaded(left: &[&Upstream], pool: &Pool, random: u64) -> usize {
-    let count = left.len() as u64;
+fn less_loaded(count: usize, load: impl Fn(usize) -> usize, random: u64) -> usize {
+    let count = count as u64;
     if count < 2 {
         return 0;
     }
     let first = random % count;
     let second = (first + 1 + (random >> 32) % (count - 1)) % count;
     let [first, second] = [first, second].map(|place| usize::try_from(place).unwrap_or(0));
-    if pool.load(left[second]) < pool.load(left[first]) {
+    if load(second) < load(first) {
         second
     } else {
         first
@@ -560,6 +563,16 @@ fn failed(failure: &Failure, progress: &Progress) -> Explanation {
                     "check the route's `upstream`, and whether this machine reaches it"
                 }
             },
+        ),
+        Failure::Exchange(upstream, error) if error.is_parse_too_large() => Explanation::new(
+            StatusCode::BAD_GATEWAY,
+            "bad_answer",
+            format!(
+                "the headers of the answer of `{}` are longer than {} KiB, or more than 100",
+                upstream.name,
+                MOST_READ / 1024
+            ),
+            "send fewer or shorter ones: cookies are the usual cause",
         ),
         Failure::Exchange(upstream, error) if error.is_parse() => Explanation::new(
             StatusCode::BAD_GATEWAY,

@@ -8,7 +8,7 @@ use std::{
     convert::Infallible,
     future::Future,
     net::{IpAddr, SocketAddr},
-    pin::{Pin, pin},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -18,7 +18,7 @@ use hyper::{
     body::{Body as _, Incoming},
     header::{CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING},
     server::conn::http1,
-    service::service_fn,
+    service::{HttpService, service_fn},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -47,6 +47,11 @@ const HEAD_OVER_HTTP2: u32 = 64 * 1024;
 
 /// The engine's own limit is reached: a moment later there may be room again.
 const AFTER_A_FAILED_ACCEPT: Duration = Duration::from_millis(50);
+
+/// Of more connections than this, most have nothing to ask.
+const CROWD: usize = 1000;
+/// How long one of a crowd keeps its buffers without a request.
+const RESTS_IN_A_CROWD: Duration = Duration::from_millis(20);
 
 /// Guessing must be slow; a typo need not be felt.
 const AFTER_A_WRONG_TOKEN: Duration = Duration::from_millis(100);
@@ -150,84 +155,114 @@ async fn serve_connection(
         () = watch.evicted.notified() => return,
         _ = closing.wait_for(|closing| *closing) => return,
     };
-    let io = TokioIo::new(io);
-    let service = service_fn({
-        let client = Arc::clone(&client);
-        move |request| {
-            let client = Arc::clone(&client);
-            async move { Ok::<_, Infallible>(handle(&client, request).await) }
-        }
-    });
     if is_http2 {
-        let builder = http2::server(HEAD_OVER_HTTP2);
-        let connection = pin!(builder.serve_connection(io, service));
-        let shut_down = hyper::server::conn::http2::Connection::graceful_shutdown;
-        // What was wrong with it was told to the client in its own frames.
-        let idles = || watch.idles(shared.limits.keep_alive);
-        let _ = served(connection, shut_down, idles, &watch, closing).await;
+        serve_http2(io, &client, closing).await;
         return;
     }
+    while let Some(resting) = serve_http1(io, &client, closing.clone()).await {
+        io = resting;
+        let limits = &client.shared.limits;
+        let rest = limits.keep_alive.saturating_sub(limits.rest);
+        // Every arm may be dropped: not a byte was read.
+        let goes_on = tokio::select! {
+            next = io.next_byte() => next.is_ok(),
+            () = watch.evicted.notified() => false,
+            _ = closing.wait_for(|closing| *closing) => false,
+            () = tokio::time::sleep(rest) => false,
+        };
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+/// Serves requests one after another, and gives the connection back when it rests.
+///
+/// hyper keeps 16 KiB of buffers for each connection that it serves, asked or not.
+/// Ten thousand browsers that have nothing to ask are not worth that.
+async fn serve_http1(
+    io: ClientIo,
+    client: &Arc<Client>,
+    mut closing: watch::Receiver<bool>,
+) -> Option<ClientIo> {
+    let watch = &client.watch;
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         // hyper counts this from the end of the last request: it is the idle
         // time. The head's own limit is kept by `ClientIo`.
-        .header_read_timeout(shared.limits.keep_alive)
+        .header_read_timeout(client.shared.limits.keep_alive)
         .max_headers(guard::MOST_HEADERS)
         // Half-closing stays off: a client that closed is gone, and what an
         // upstream does for it, perhaps for ever, must end.
-        .max_header_size(LARGEST_HEAD);
-    let connection = pin!(builder.serve_connection(io, service).with_upgrades());
-    let shut_down = http1::UpgradeableConnection::graceful_shutdown;
-    if let Some(Err(error)) = served(
-        connection,
-        shut_down,
-        std::future::pending::<()>,
-        &watch,
-        closing,
-    )
-    .await
-        && error.is_parse()
-    {
-        client.shared.log.malformed(
-            client.peer,
-            if error.is_parse_too_large() { 431 } else { 400 },
-        );
+        .max_header_size(LARGEST_HEAD)
+        .max_buf_size(LARGEST_HEAD);
+    let connection = builder.serve_connection(TokioIo::new(io), client.service());
+    // On the heap, to be given up while the connection rests.
+    let mut connection = Box::new(connection.with_upgrades());
+    let rest = match client.shared.connections.count() {
+        0..=CROWD => client.shared.limits.rest,
+        _ => client.shared.limits.rest.min(RESTS_IN_A_CROWD),
+    };
+    let mut is_closing = false;
+    loop {
+        // Dropping an arm loses nothing: the connection is polled in place.
+        tokio::select! {
+            served = &mut *connection => {
+                if let Err(error) = served && error.is_parse() {
+                    let status = if error.is_parse_too_large() { 431 } else { 400 };
+                    client.shared.log.malformed(client.peer, status);
+                }
+                return None;
+            }
+            () = watch.evicted.notified() => return None,
+            () = watch.rests(rest), if !is_closing => break,
+            _ = closing.wait_for(|closing| *closing), if !is_closing => {
+                if watch.is_idle() {
+                    return None;
+                }
+                is_closing = true;
+                Pin::new(&mut *connection).graceful_shutdown();
+            }
+        }
     }
+    let parts = connection.into_parts()?;
+    let mut io = parts.io.into_inner();
+    io.give_again(parts.read_buf);
+    Some(io)
 }
 
-/// Serves to the end, or `None` if the connection is not worth keeping.
+/// Serves requests over HTTP/2 until the connection ends.
 ///
 /// What is idle is told goodbye, as a request may be on its way; if it then idles
 /// on, it is dropped.
-async fn served<C: Future, I: Future<Output = ()>>(
-    mut connection: Pin<&mut C>,
-    shut_down: impl Fn(Pin<&mut C>),
-    idles: impl Fn() -> I,
-    watch: &ConnectionWatch,
-    mut closing: watch::Receiver<bool>,
-) -> Option<C::Output> {
+async fn serve_http2(io: ClientIo, client: &Arc<Client>, mut closing: watch::Receiver<bool>) {
+    let watch = &client.watch;
+    let idles = || watch.idles(client.shared.limits.keep_alive);
+    let builder = http2::server(HEAD_OVER_HTTP2);
+    let mut connection = Box::pin(builder.serve_connection(TokioIo::new(io), client.service()));
     let mut is_closing = false;
     let mut idle = pin!(idles());
     loop {
         // Dropping an arm loses nothing: the connection is polled in place.
         tokio::select! {
-            served = connection.as_mut() => return Some(served),
-            () = watch.evicted.notified() => return None,
+            // What was wrong with it was told to the client in its own frames.
+            _ = connection.as_mut() => return,
+            () = watch.evicted.notified() => return,
             () = idle.as_mut() => {
                 if is_closing {
-                    return None;
+                    return;
                 }
                 is_closing = true;
-                shut_down(connection.as_mut());
+                connection.as_mut().graceful_shutdown();
                 idle.set(idles());
             }
             _ = closing.wait_for(|closing| *closing), if !is_closing => {
                 is_closing = true;
                 if watch.is_idle() {
-                    return None;
+                    return;
                 }
-                shut_down(connection.as_mut());
+                connection.as_mut().graceful_shutdown();
             }
         }
     }
@@ -239,6 +274,24 @@ struct Client {
     watch: Arc<ConnectionWatch>,
     closing: watch::Receiver<bool>,
     shared: Arc<Shared>,
+}
+
+impl Client {
+    /// What hyper gives its requests to.
+    fn service(
+        self: &Arc<Self>,
+    ) -> impl HttpService<
+        Incoming,
+        ResBody = ResponseBody,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + use<> {
+        let client = Arc::clone(self);
+        service_fn(move |request| {
+            let client = Arc::clone(&client);
+            async move { Ok::<_, Infallible>(handle(&client, request).await) }
+        })
+    }
 }
 
 /// One request: guard, then management or the routes.
@@ -258,17 +311,15 @@ async fn handle(client: &Client, request: Request<Incoming>) -> Response<Respons
         // HTTP/2 has it in the target.
         .or_else(|| request.uri().authority().map(ToString::to_string))
         .unwrap_or_default();
-    let trace = Trace::begin(
-        Begin {
-            id,
-            peer: client.peer,
-            method: request.method(),
-            host,
-            target: request.uri(),
-        },
-        Arc::clone(&client.watch),
-        shared.log.clone(),
-    );
+    let trace = Trace::begin(Begin {
+        id,
+        peer: client.peer,
+        method: request.method(),
+        host,
+        target: request.uri(),
+        connection: Arc::clone(&client.watch),
+        shared,
+    });
     let asks_first = forward::asks_first(request.headers()) && !request.body().is_end_stream();
     let progress = Arc::clone(trace.progress());
 

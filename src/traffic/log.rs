@@ -17,18 +17,24 @@ use std::{
 };
 
 use hyper::{Method, StatusCode, Uri};
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
+    Shared,
     body::Progress,
     connection::ConnectionWatch,
     guard::Caller,
-    routes::{Target, Upstream},
+    metrics::{Metrics, Passed},
+    routes::Target,
 };
 
-/// A few seconds of a busy proxy, a few megabytes at most.
+/// Many times what comes while lines are gathered; a few megabytes at most.
 const MOST_WAITING: usize = 8192;
+
+/// For so long after a first line others are waited for. Waking the writer for
+/// each costs more than the request it tells of, and no person reads this fast.
+const GATHERED_FOR: Duration = Duration::from_millis(10);
 
 /// Where lines go.
 #[derive(Debug, Clone)]
@@ -44,43 +50,86 @@ enum Line {
 }
 
 /// One request, as it is logged.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Record {
-    #[serde(serialize_with = "as_rfc3339")]
     time: SystemTime,
     id: String,
     peer: IpAddr,
-    method: String,
+    method: Option<Method>,
     host: String,
-    path: String,
+    /// Written without the secrets in it.
+    asked: Option<Uri>,
     /// 499 where the client left before there was an answer.
     status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<&'static str>,
     /// Why it was refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
-    /// The route's own address.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    route: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    workspace: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    service: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    container: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    generation: Option<String>,
+    target: Option<Arc<Target>>,
+    /// Which of the target's upstreams was reached last.
+    reached: Option<usize>,
     bytes_in: u64,
     bytes_out: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     connect_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     first_byte_ms: Option<f64>,
     total_ms: f64,
     /// Why the answer ended before its end.
-    #[serde(skip_serializing_if = "Option::is_none")]
     cut: Option<String>,
+}
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let target = self.target.as_deref();
+        let upstream = self
+            .reached
+            .and_then(|place| target?.upstreams().get(place));
+        let mut line = serializer.serialize_map(None)?;
+        line.serialize_entry("time", &rfc3339(self.time))?;
+        line.serialize_entry("id", &self.id)?;
+        line.serialize_entry("peer", &self.peer)?;
+        line.serialize_entry("method", self.method.as_ref().map_or("", Method::as_str))?;
+        line.serialize_entry("host", &self.host)?;
+        let path = self.asked.as_ref().map(redacted);
+        line.serialize_entry("path", path.as_deref().unwrap_or_default())?;
+        line.serialize_entry("status", &self.status)?;
+        for (key, value) in [
+            ("caller", self.caller),
+            ("code", self.code),
+            // The route's own address.
+            ("route", target.map(|target| target.url.as_str())),
+            (
+                "workspace",
+                target.and_then(|target| target.workspace.as_deref()),
+            ),
+            (
+                "service",
+                target.and_then(|target| target.service.as_deref()),
+            ),
+            ("container", upstream.map(|upstream| upstream.name.as_str())),
+            (
+                "generation",
+                upstream.and_then(|upstream| upstream.generation.as_deref()),
+            ),
+        ] {
+            if let Some(value) = value {
+                line.serialize_entry(key, value)?;
+            }
+        }
+        line.serialize_entry("bytes_in", &self.bytes_in)?;
+        line.serialize_entry("bytes_out", &self.bytes_out)?;
+        for (key, value) in [
+            ("connect_ms", self.connect_ms),
+            ("first_byte_ms", self.first_byte_ms),
+            ("total_ms", Some(self.total_ms)),
+        ] {
+            if let Some(value) = value {
+                line.serialize_entry(key, &value)?;
+            }
+        }
+        if let Some(cut) = &self.cut {
+            line.serialize_entry("cut", cut)?;
+        }
+        line.end()
+    }
 }
 
 impl Log {
@@ -142,17 +191,14 @@ impl Record {
             time: SystemTime::now(),
             id: String::new(),
             peer,
-            method: String::new(),
+            method: None,
             host: String::new(),
-            path: String::new(),
+            asked: None,
             status: 499,
             caller: None,
             code: None,
-            route: None,
-            workspace: None,
-            service: None,
-            container: None,
-            generation: None,
+            target: None,
+            reached: None,
             bytes_in: 0,
             bytes_out: 0,
             connect_ms: None,
@@ -166,7 +212,8 @@ impl Record {
 fn write_all(waiting: &Receiver<Line>, writer: Box<dyn Write + Send>) {
     let mut writer = io::BufWriter::with_capacity(64 * 1024, writer);
     while let Ok(first) = waiting.recv() {
-        // Everything that waits goes out together.
+        // Nobody is told of lines that come meanwhile; all go out together.
+        std::thread::sleep(GATHERED_FOR);
         let mut next = Some(first);
         while let Some(line) = next {
             match line {
@@ -200,7 +247,7 @@ impl serde_json::ser::Formatter for AsciiFormatter {
         fragment: &str,
     ) -> io::Result<()> {
         let is_plain = |character: char| (' '..='~').contains(&character);
-        if fragment.chars().all(is_plain) {
+        if fragment.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
             return writer.write_all(fragment.as_bytes());
         }
         for character in fragment.chars() {
@@ -225,6 +272,7 @@ pub(super) struct Trace {
     progress: Arc<Progress>,
     connection: Arc<ConnectionWatch>,
     log: Log,
+    metrics: Arc<Metrics>,
     has_ended: bool,
 }
 
@@ -235,23 +283,26 @@ pub(super) struct Begin<'a> {
     pub(super) method: &'a Method,
     pub(super) host: String,
     pub(super) target: &'a Uri,
+    pub(super) connection: Arc<ConnectionWatch>,
+    pub(super) shared: &'a Shared,
 }
 
 impl Trace {
-    pub(super) fn begin(begin: Begin<'_>, connection: Arc<ConnectionWatch>, log: Log) -> Self {
-        connection.request_begins();
+    pub(super) fn begin(begin: Begin<'_>) -> Self {
+        begin.connection.request_begins();
         Self {
             record: Some(Box::new(Record {
                 id: begin.id,
-                method: begin.method.as_str().to_owned(),
+                method: Some(begin.method.clone()),
                 host: begin.host,
-                path: redacted(begin.target),
+                asked: Some(begin.target.clone()),
                 ..Record::of(begin.peer)
             })),
             started: Instant::now(),
             progress: Arc::default(),
-            connection,
-            log,
+            connection: begin.connection,
+            log: begin.shared.log.clone(),
+            metrics: Arc::clone(&begin.shared.metrics),
             has_ended: false,
         }
     }
@@ -265,6 +316,11 @@ impl Trace {
     /// The request's id.
     pub(super) fn id(&self) -> &str {
         self.record.as_ref().map_or("", |record| &record.id)
+    }
+
+    /// Whom the answer goes to.
+    pub(super) fn connection(&self) -> &ConnectionWatch {
+        &self.connection
     }
 
     /// What is known of the request's body.
@@ -288,18 +344,14 @@ impl Trace {
         self.set(|record| record.caller = Some(caller.as_str()));
     }
 
-    pub(super) fn routed(&mut self, target: &Target) {
-        self.set(|record| {
-            record.route = Some(target.url.clone());
-            record.workspace.clone_from(&target.workspace);
-            record.service.clone_from(&target.service);
-        });
+    pub(super) fn routed(&mut self, target: &Arc<Target>) {
+        self.set(|record| record.target = Some(Arc::clone(target)));
     }
 
-    pub(super) fn reached(&mut self, upstream: &Upstream, connected_in: Option<Duration>) {
+    /// It was sent to this one of its target's upstreams.
+    pub(super) fn reached(&mut self, place: usize, connected_in: Option<Duration>) {
         self.set(|record| {
-            record.container = Some(upstream.name.clone());
-            record.generation.clone_from(&upstream.generation);
+            record.reached = Some(place);
             record.connect_ms = connected_in.map(millis).or(record.connect_ms);
         });
     }
@@ -329,11 +381,19 @@ impl Drop for Trace {
         let Some(mut record) = self.record.take() else {
             return;
         };
+        let took = self.started.elapsed();
         record.bytes_in += self.progress.bytes();
-        record.total_ms = millis(self.started.elapsed());
+        record.total_ms = millis(took);
         if !self.has_ended && record.status != 499 {
             record.cut = Some("the client left".to_owned());
         }
+        self.metrics.count(&Passed {
+            target: record.target.as_ref(),
+            status: record.status,
+            took,
+            received: record.bytes_in,
+            sent: record.bytes_out,
+        });
         self.log.write(record);
     }
 }
@@ -400,10 +460,6 @@ fn percent_decoded(text: &str) -> String {
         place += if hex.is_some() { 3 } else { 1 };
     }
     decoded
-}
-
-fn as_rfc3339<S: serde::Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&rfc3339(*time))
 }
 
 /// `2026-01-31T12:00:00.123Z`
@@ -474,7 +530,7 @@ mod tests {
         write_line(
             &mut line,
             &Record {
-                path: nasty.to_owned(),
+                host: nasty.to_owned(),
                 ..Record::of(IpAddr::from([127, 0, 0, 1]))
             },
         )
@@ -486,6 +542,6 @@ mod tests {
             "{line}"
         );
         let read: serde_json::Value = serde_json::from_str(body).unwrap();
-        assert_eq!(read["path"], nasty);
+        assert_eq!(read["host"], nasty);
     }
 }

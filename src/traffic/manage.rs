@@ -7,9 +7,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt as _;
 use hyper::{
-    Request, Response,
+    Method, Request, Response,
     body::{Body as _, Incoming},
-    header::HeaderName,
+    header::{CONTENT_TYPE, HeaderName, HeaderValue},
 };
 use tokio::time::Instant;
 
@@ -19,6 +19,7 @@ use super::{
     body::{self, BoxBody, ManagedBody, RequestBody, ResponseBody, Silent},
     guard::{CONTAINER_PATH, Caller},
     log::Trace,
+    metrics,
     refusal::{Code, Refusal},
 };
 
@@ -60,6 +61,16 @@ pub(super) async fn manage(
         let response = refuse(shared, refusal, &request, trace);
         body::discard(request);
         return response;
+    }
+
+    // What only the data plane knows, it answers itself.
+    if request.method() == Method::GET && metrics::is_asked_for(request.uri().path()) {
+        let mut response = Response::new(Bytes::from(shared.metrics.text(shared)));
+        let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        trace.answered(response.status());
+        body::discard(request);
+        return response.map(|bytes| ResponseBody::whole(bytes, trace));
     }
 
     let (mut parts, incoming) = request.into_parts();

@@ -7,7 +7,8 @@
 //! of what does not come), `forward` sends it there
 //! over the `pool` (`tls` where it leads outside, `http2` where that is spoken,
 //! and `upgrade` joins what is no HTTP any more, a `websocket` so that it ends
-//! politely), `log` writes one line when the last byte has passed.
+//! politely), `log` writes one line when the last byte has passed,
+//! and `metrics` counts it.
 //!
 //! It knows neither engine nor store: routes, networks and the guard's
 //! settings are handed in through [`Shared`], each replaced as a whole. The
@@ -29,6 +30,7 @@ mod last_lines;
 mod listener;
 mod log;
 mod manage;
+mod metrics;
 mod pool;
 mod refusal;
 pub mod routes;
@@ -78,6 +80,8 @@ pub struct Limits {
     pub head: Duration,
     /// Between two requests on one connection.
     pub keep_alive: Duration,
+    /// Without a request, before a connection gives up the buffers that it has for one.
+    pub rest: Duration,
     /// For one try to connect to an upstream.
     pub connect: Duration,
     /// From the end of a request to the head of its answer; streams of events
@@ -100,6 +104,8 @@ impl Default for Limits {
         Self {
             head: Duration::from_secs(10),
             keep_alive: Duration::from_secs(75),
+            // Between two requests that belong together there is less.
+            rest: Duration::from_secs(1),
             connect: Duration::from_secs(2),
             response_head: Duration::from_secs(60),
             body_silence: Duration::from_secs(60),
@@ -123,6 +129,7 @@ pub struct Shared {
     route_changes: watch::Sender<()>,
     pool: pool::Pool,
     log: log::Log,
+    metrics: Arc<metrics::Metrics>,
     management: Management,
     last_lines: last_lines::LastLines,
     refusals: Refusals,
@@ -169,6 +176,7 @@ impl Shared {
             route_changes: watch::Sender::new(()),
             pool: pool::Pool::default(),
             log: log::Log::to(log),
+            metrics: Arc::new(metrics::Metrics::new()),
             management,
             last_lines: last_lines::LastLines::default(),
             refusals: Refusals::default(),

@@ -39,6 +39,10 @@ const MOST_IDLE: usize = 256;
 /// Less than what common servers wait (75 s), more than people think (a page at a time).
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
+/// How much of an answer is read at once, and how long its head may be: large answers
+/// in few reads, and little memory for a client that takes them slowly.
+pub(super) const MOST_READ: usize = 32 * 1024;
+
 /// How long a connection that was just given back may take to be usable again:
 /// its own task has to run once. Longer means that something is wrong with it.
 const SETTLES_IN: Duration = Duration::from_millis(10);
@@ -217,11 +221,10 @@ impl Pool {
 impl Place {
     async fn take_idle(&self) -> Option<Connection> {
         loop {
-            // The newest first: the least likely to have been closed meanwhile.
             let Idle {
                 mut connection,
                 since,
-            } = locked(&self.idle).pop_back()?;
+            } = self.newest_idle()?;
             if connection.sender.is_closed() || since.elapsed() > IDLE_FOR {
                 continue;
             }
@@ -233,6 +236,19 @@ impl Place {
             if is_usable {
                 return Some(connection);
             }
+        }
+    }
+
+    /// The newest, as it is the least likely to have been closed meanwhile, of those
+    /// that are usable at once; else the newest of all.
+    fn newest_idle(&self) -> Option<Idle> {
+        let mut idle = locked(&self.idle);
+        let usable = idle
+            .iter()
+            .rposition(|idle| idle.connection.sender.is_ready());
+        match usable {
+            Some(place) => idle.remove(place),
+            None => idle.pop_back(),
         }
     }
 
@@ -375,6 +391,7 @@ where
 {
     let (stream, heard) = Counted::new(stream);
     let (sender, connection) = http1::Builder::new()
+        .max_buf_size(MOST_READ)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| ConnectError::Other(io::Error::other(error)))?;

@@ -303,7 +303,12 @@ impl Routes {
 
     /// Everything that can be reached, in the order of the files.
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
-        self.listed.iter().map(AsRef::as_ref)
+        self.shared_targets().map(AsRef::as_ref)
+    }
+
+    /// The same, to be kept.
+    pub(super) fn shared_targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        self.listed.iter()
     }
 
     /// Claims that were not granted, in words.

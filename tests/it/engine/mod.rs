@@ -16,4 +16,5 @@ mod founding;
 mod keys;
 mod support;
 mod terminal;
+mod traffic;
 pub(in crate::engine) mod workspace;

@@ -1166,3 +1166,68 @@ async fn the_reason_phrase_is_the_upstreams() {
         "{answer:?}"
     );
 }
+
+#[tokio::test]
+async fn a_connection_that_rests_between_requests_is_served_on() {
+    let proxy = proxy_with(Limits {
+        rest: Duration::ZERO,
+        ..Limits::default()
+    })
+    .await;
+    proxy.lead_to(&[mirror().await]);
+    let mut client = proxy.connect().await;
+    for number in 0..20 {
+        let path = format!("/{number}");
+        let (first, second) = (GET.replacen("/ ", &format!("{path} "), 1), GET);
+        // Whole, in two parts, and two at once.
+        match number % 3 {
+            0 => client.send(&first).await,
+            1 => {
+                client.send(&first[..9]).await;
+                tokio::task::yield_now().await;
+                client.send(&first[9..]).await;
+            }
+            _ => client.send(format!("{first}{second}")).await,
+        }
+        let answer = client.answer().await;
+        assert!(
+            answer.text().starts_with(&format!("GET {path}\n")),
+            "{answer:?}"
+        );
+        if number % 3 == 2 {
+            assert!(client.answer().await.text().starts_with("GET /\n"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_answer_is_cut_by_a_rest_though_its_client_takes_it_slowly() {
+    const LARGE: usize = 16 << 20;
+    let proxy = proxy_with(Limits {
+        rest: Duration::ZERO,
+        ..Limits::default()
+    })
+    .await;
+    let (address, mut accepted) = raw_server().await;
+    proxy.lead_to(&[address]);
+    let mut client = proxy.connect().await;
+    client.send(GET).await;
+    let mut upstream = accepted.recv().await.unwrap();
+    upstream.until(b"\r\n\r\n").await;
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n");
+    upstream.send(head).await;
+    // Once all of it has left the upstream, the rest is with the proxy.
+    let sent = tokio::spawn(async move {
+        upstream.send(vec![b'x'; LARGE]).await;
+        upstream
+    });
+    client.until(b"\r\n\r\n").await;
+    let body = client.exactly(LARGE).await;
+    assert!(body.iter().all(|byte| *byte == b'x'));
+    drop(sent.await.unwrap());
+    // And it goes on.
+    client
+        .send("GET / HTTP/1.1\r\nhost: nope.localhost\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.status, 404);
+}
