@@ -200,3 +200,47 @@ async fn management_is_logged_without_secrets() {
     assert_eq!(lines[0]["caller"], "token");
     assert_eq!(lines[0]["path"], "/_cosmos/v1/status?token=[redacted]");
 }
+
+#[tokio::test]
+async fn what_passed_is_counted_for_whoever_has_the_token() {
+    let proxy = Proxy::to(&[mirror().await]).await;
+    let metrics = "GET /_cosmos/v1/metrics HTTP/1.1\r\nhost: localhost\r\n";
+    let refused = proxy.ask(format!("{metrics}\r\n")).await;
+    assert_eq!(refused.status, 401);
+    for _ in 0..3 {
+        let post = "POST / HTTP/1.1\r\nhost: web.shop.localhost\r\ncontent-length: 4\r\n\r\nbody";
+        assert_eq!(proxy.ask(post).await.status, 200);
+    }
+    let nobody = "GET / HTTP/1.1\r\nhost: nope.localhost\r\n\r\n";
+    assert_eq!(proxy.ask(nobody).await.status, 404);
+
+    let answer = proxy
+        .ask(format!("{metrics}authorization: Bearer {TOKEN}\r\n\r\n"))
+        .await;
+    let kind = answer.header("content-type").unwrap();
+    assert!(
+        kind.starts_with("application/openmetrics-text; version=1.0.0"),
+        "{kind}"
+    );
+    let text = answer.text();
+    let web = "workspace=\"shop\",service=\"web\"";
+    for line in [
+        format!("cosmos_requests_total{{{web},code=\"200\"}} 3"),
+        "cosmos_requests_total{workspace=\"\",service=\"\",code=\"404\"} 1".to_owned(),
+        format!("cosmos_request_body_bytes_total{{{web}}} 12"),
+        format!("cosmos_request_duration_seconds_count{{{web}}} 3"),
+        format!("cosmos_upstreams{{{web}}} 1"),
+        "cosmos_refusals_total{reason=\"token_required\"} 1".to_owned(),
+        "cosmos_access_log_lines_dropped_total 0".to_owned(),
+        format!(
+            "cosmos_build_info{{version=\"{}\"}} 1",
+            env!("CARGO_PKG_VERSION")
+        ),
+    ] {
+        assert!(
+            text.lines().any(|have| have == line),
+            "no {line} in\n{text}"
+        );
+    }
+    assert!(text.ends_with("# EOF\n"), "{text}");
+}

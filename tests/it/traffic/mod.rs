@@ -8,6 +8,7 @@ mod hold;
 mod http2;
 mod manage;
 mod outside;
+mod programs;
 mod proxy;
 mod raw;
 mod swap;
