@@ -503,6 +503,7 @@ impl Body for ResponseBody {
                 this.patience.progressed();
                 if let (Some(data), Some(trace)) = (frame.data_ref(), &mut this.trace) {
                     trace.passed_out(data.len() as u64);
+                    trace.connection().handed_over(data.len());
                 }
                 if this.is_end_stream() {
                     this.finish();

@@ -87,10 +87,12 @@ impl Registry {
 #[derive(Debug)]
 pub(super) struct ConnectionWatch {
     state: Mutex<WatchState>,
-    /// The client takes nothing of what is written to it now.
+    /// Something large was handed over or is being written, and not taken yet.
     is_stuck: AtomicBool,
     /// Who has more for it.
     has_more: AtomicWaker,
+    /// It carries many answers at once, and nobody looks for heads in its frames.
+    is_http2: AtomicBool,
     pub(super) evicted: Notify,
 }
 
@@ -114,6 +116,9 @@ struct WatchState {
 
 const LENGTH: &[u8] = b"content-length";
 
+/// Of an answer, what is worth not to have twice.
+const LARGE: usize = 16 * 1024;
+
 impl ConnectionWatch {
     fn new() -> Self {
         Self {
@@ -129,6 +134,7 @@ impl ConnectionWatch {
             }),
             is_stuck: AtomicBool::new(false),
             has_more: AtomicWaker::new(),
+            is_http2: AtomicBool::new(false),
             evicted: Notify::new(),
         }
     }
@@ -156,8 +162,16 @@ impl ConnectionWatch {
         state.is_partly_unseen = !state.ends_a_head;
     }
 
-    /// Is ready while the client takes what is written to it. Nobody reads ahead for
-    /// one that does not: what it will take is with the upstream as safe as here.
+    /// Notes how much of an answer is about to be written.
+    pub(super) fn handed_over(&self, length: usize) {
+        // Over HTTP/2 each stream has a window of its own.
+        if length >= LARGE && !self.is_http2.load(Ordering::Relaxed) {
+            self.is_stuck.store(true, Ordering::Release);
+        }
+    }
+
+    /// Is ready once the client has taken some of what it was given. Nobody reads ahead
+    /// for one that does not: what it will take is with the upstream as safe as here.
     pub(super) fn poll_takes(&self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.is_stuck.load(Ordering::Acquire) {
             return Poll::Ready(());
@@ -255,8 +269,6 @@ pub(super) struct ClientIo {
     head_within: Duration,
     /// What was read already, and is given again.
     begun: Bytes,
-    /// Nobody looks for heads in frames.
-    is_http2: bool,
     deadline: Option<Pin<Box<Sleep>>>,
     /// With a client that takes nothing of what is written to it.
     taking: Patience,
@@ -269,7 +281,6 @@ impl ClientIo {
             place,
             head_within: limits.head,
             begun: Bytes::new(),
-            is_http2: false,
             deadline: None,
             taking: Patience::of(Some(limits.body_silence)),
         }
@@ -287,9 +298,10 @@ impl ClientIo {
             }
         }
         self.begun = Bytes::copy_from_slice(&begun[..length]);
-        self.is_http2 = begun == PREFACE;
         self.deadline = None;
-        Ok(self.is_http2)
+        let is_http2 = begun == PREFACE;
+        self.place.watch.is_http2.store(is_http2, Ordering::Relaxed);
+        Ok(is_http2)
     }
 
     /// Takes back what was read, to give it to the next who reads.
@@ -321,8 +333,7 @@ impl ClientIo {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         let watch = &self.place.watch;
-        // Over HTTP/2 each stream has a window of its own.
-        let is_stuck = written.is_pending() && !self.is_http2;
+        let is_stuck = written.is_pending() && !watch.is_http2.load(Ordering::Relaxed);
         if watch.is_stuck.swap(is_stuck, Ordering::AcqRel) && !is_stuck {
             watch.has_more.wake();
         }
@@ -351,7 +362,7 @@ impl AsyncRead for ClientIo {
             _ if given => Poll::Ready(Ok(())),
             polled => polled,
         };
-        if this.is_http2 {
+        if this.place.watch.is_http2.load(Ordering::Relaxed) {
             return polled;
         }
         let awaits_head = this.place.watch.received(&buffer.filled()[before..]);

@@ -82,7 +82,9 @@ pub(super) async fn forward(
         && hold::may_come(target)
     {
         trace.routed(target);
-        routes = hold::until_it_answers(shared, (host, path), is_navigation, closing.clone()).await;
+        let answers = hold::until_it_answers(shared, (host, path), is_navigation, closing.clone());
+        // On the heap, as what is rare must not be carried along by every request.
+        routes = Box::pin(answers).await;
     }
     let found = if is_from_inside {
         routes.find_from_inside(path)
@@ -105,7 +107,7 @@ pub(super) async fn forward(
         } => {
             let mut explanation = not_ready(target, state);
             if let Some(container) = container {
-                explanation.output = shared.last_lines.of(container).await;
+                explanation.output = Box::pin(shared.last_lines.of(container)).await;
             }
             explanation.refreshes = is_navigation && hold::may_come(target);
             Some(explanation)

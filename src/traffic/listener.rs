@@ -350,7 +350,9 @@ async fn handle(client: &Client, request: Request<Incoming>) -> Response<Respons
             forward::forward(shared, inbound, trace).await
         }
         Verdict::Manage(caller) => {
-            manage::manage(shared, caller, is_stream, client.peer, request, trace).await
+            let managed = manage::manage(shared, caller, is_stream, client.peer, request, trace);
+            // On the heap, as what is rare must not be carried along by every request.
+            Box::pin(managed).await
         }
         Verdict::Refuse(refusal) => {
             if refusal.code == Code::TokenWrong {

@@ -39,9 +39,9 @@ const MOST_IDLE: usize = 256;
 /// Less than what common servers wait (75 s), more than people think (a page at a time).
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
-/// How much of an answer is read at once, and how long its head may be: large answers
-/// in few reads, and little memory for a client that takes them slowly.
-pub(super) const MOST_READ: usize = 32 * 1024;
+/// How much of an answer is read at once, and how long its head may be: 64 KiB with
+/// their head in one read. It is what a client that takes nothing costs.
+pub(super) const MOST_READ: usize = 72 * 1024;
 
 /// How long a connection that was just given back may take to be usable again:
 /// its own task has to run once. Longer means that something is wrong with it.
@@ -178,12 +178,9 @@ impl Pool {
             return Ok(lease);
         }
         let started = Instant::now();
-        lease.connection = Some(
-            lease
-                .place
-                .connect(&upstream.key.address, connect_within)
-                .await?,
-        );
+        // On the heap, as what is rare must not be carried along by every request.
+        let connected = Box::pin(lease.place.connect(&upstream.key.address, connect_within));
+        lease.connection = Some(connected.await?);
         lease.connected_in = Some(started.elapsed());
         Ok(lease)
     }
