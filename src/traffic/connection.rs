@@ -25,6 +25,9 @@ use tokio::{
 
 use super::{LOOK_AGAIN, Limits, Shared, body::Patience, http2::PREFACE};
 
+/// More than the browsers and programs of one person keep open.
+const CROWD: usize = 256;
+
 /// Every open connection, upgraded ones included.
 #[derive(Debug, Default)]
 pub(super) struct Registry(Mutex<Open>);
@@ -56,6 +59,11 @@ impl Registry {
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.open().watches.len()
+    }
+
+    /// Whether there are so many that what each costs counts more than what it gets.
+    pub(super) fn is_a_crowd(&self) -> bool {
+        self.count() > CROWD
     }
 
     /// A place for one more, if need be that of whoever was idle longest.

@@ -23,7 +23,7 @@ use super::{
     hold, http2,
     log::Trace,
     manage::refuse,
-    pool::{ConnectError, Lease, MOST_READ},
+    pool::{ConnectError, Dial, Lease, MOST_READ},
     refusal::{Code, Refusal},
     routes::{Address, Leads, Target, Upstream},
     upgrade::{self, Splice},
@@ -331,8 +331,11 @@ async fn send(
         let chosen = less_loaded(left.len(), load, shared.random());
         let place = left[chosen];
         let upstream = &upstreams[place];
-        let connect_within = shared.limits.connect;
-        let mut lease = match shared.pool.lease(upstream, may_reuse, connect_within).await {
+        let dial = Dial {
+            within: shared.limits.connect,
+            in_a_crowd: shared.connections.is_a_crowd(),
+        };
+        let mut lease = match shared.pool.lease(upstream, may_reuse, dial).await {
             Ok(lease) => lease,
             Err(error) => {
                 left.swap_remove(chosen);

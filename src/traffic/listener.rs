@@ -48,8 +48,6 @@ const HEAD_OVER_HTTP2: u32 = 64 * 1024;
 /// The engine's own limit is reached: a moment later there may be room again.
 const AFTER_A_FAILED_ACCEPT: Duration = Duration::from_millis(50);
 
-/// Of more connections than this, most have nothing to ask.
-const CROWD: usize = 1000;
 /// How long one of a crowd keeps its buffers without a request.
 const RESTS_IN_A_CROWD: Duration = Duration::from_millis(20);
 
@@ -200,9 +198,9 @@ async fn serve_http1(
     let connection = builder.serve_connection(TokioIo::new(io), client.service());
     // On the heap, to be given up while the connection rests.
     let mut connection = Box::new(connection.with_upgrades());
-    let rest = match client.shared.connections.count() {
-        0..=CROWD => client.shared.limits.rest,
-        _ => client.shared.limits.rest.min(RESTS_IN_A_CROWD),
+    let rest = match client.shared.connections.is_a_crowd() {
+        false => client.shared.limits.rest,
+        true => client.shared.limits.rest.min(RESTS_IN_A_CROWD),
     };
     let mut is_closing = false;
     loop {

@@ -40,8 +40,10 @@ const MOST_IDLE: usize = 256;
 const IDLE_FOR: Duration = Duration::from_secs(60);
 
 /// How much of an answer is read at once, and how long its head may be: 64 KiB with
-/// their head in one read. It is what a client that takes nothing costs.
+/// their head in one read. Twice that is what a client costs that takes nothing.
 pub(super) const MOST_READ: usize = 72 * 1024;
+/// The same while there is a crowd, of which each may be such a client.
+const MOST_READ_IN_A_CROWD: usize = 16 * 1024;
 
 /// How long a connection that was just given back may take to be usable again:
 /// its own task has to run once. Longer means that something is wrong with it.
@@ -109,6 +111,15 @@ pub(super) enum ConnectError {
     Other(io::Error),
 }
 
+/// How to make a connection, where there is none to use again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dial {
+    /// How long it may take.
+    pub(super) within: Duration,
+    /// Many clients are connected.
+    pub(super) in_a_crowd: bool,
+}
+
 /// The right to use an upstream for one request. Counts as its load while it lives.
 pub(super) struct Lease {
     place: Arc<Place>,
@@ -157,7 +168,7 @@ impl Pool {
         &self,
         upstream: &Upstream,
         allow_reuse: bool,
-        connect_within: Duration,
+        dial: Dial,
     ) -> Result<Lease, ConnectError> {
         let place = self.place(&upstream.key);
         place.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -179,7 +190,7 @@ impl Pool {
         }
         let started = Instant::now();
         // On the heap, as what is rare must not be carried along by every request.
-        let connected = Box::pin(lease.place.connect(&upstream.key.address, connect_within));
+        let connected = Box::pin(lease.place.connect(&upstream.key.address, dial));
         lease.connection = Some(connected.await?);
         lease.connected_in = Some(started.elapsed());
         Ok(lease)
@@ -338,8 +349,13 @@ impl Place {
     async fn connect(
         &self,
         address: &Address,
-        within: Duration,
+        Dial { within, in_a_crowd }: Dial,
     ) -> Result<Connection, ConnectError> {
+        let most_read = if in_a_crowd {
+            MOST_READ_IN_A_CROWD
+        } else {
+            MOST_READ
+        };
         let stream = match tokio::time::timeout(within, dial(address)).await {
             Err(_) => return Err(ConnectError::Timeout(within)),
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -351,7 +367,7 @@ impl Place {
         // Small writes go out at once; a failure here only means that they do not.
         let _ = stream.set_nodelay(true);
         match address {
-            Address::Socket(_) | Address::Name(..) => shake_hands(stream).await,
+            Address::Socket(_) | Address::Name(..) => shake_hands(stream, most_read).await,
             Address::Http2(_) => {
                 let sender = http2::shake_hands(stream).await;
                 let sender =
@@ -363,7 +379,7 @@ impl Place {
                 match tokio::time::timeout(within, connected).await {
                     Err(_) => Err(ConnectError::Timeout(within)),
                     Ok(Err(error)) => Err(ConnectError::Tls(error)),
-                    Ok(Ok(stream)) => shake_hands(stream).await,
+                    Ok(Ok(stream)) => shake_hands(stream, most_read).await,
                 }
             }
         }
@@ -382,13 +398,13 @@ async fn dial(address: &Address) -> io::Result<TcpStream> {
 }
 
 /// Begins to speak HTTP over a stream of whatever kind.
-async fn shake_hands<S>(stream: S) -> Result<Connection, ConnectError>
+async fn shake_hands<S>(stream: S, most_read: usize) -> Result<Connection, ConnectError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (stream, heard) = Counted::new(stream);
     let (sender, connection) = http1::Builder::new()
-        .max_buf_size(MOST_READ)
+        .max_buf_size(most_read)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| ConnectError::Other(io::Error::other(error)))?;
