@@ -18,6 +18,7 @@ use std::{
 use axum::body::Body;
 use futures_util::{StreamExt as _, future::BoxFuture};
 use http_body_util::BodyExt as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -35,7 +36,9 @@ use crate::{
         engine::{Console, Engine, EngineError, LogOptions, Traffic},
     },
     store::{Store, StoreError},
-    traffic::{self, AttachedNetwork, Caller, GuardConfig, RouteInputs, Routes, Shared, Subnet},
+    traffic::{
+        self, AttachedNetwork, Caller, GuardConfig, Limits, RouteInputs, Routes, Shared, Subnet,
+    },
     workspace::{ContainerId, Installation, Kind, SecretName, Tokenless, Workspace},
 };
 
@@ -214,7 +217,9 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
         tokenless: settings.tokenless,
         is_stream: takes_stream,
     };
-    let shared = Shared::new(guard, Box::new(io::stdout()), behind_the_gate(management));
+    let limits = Limits::of_open_files(raise_open_files());
+    let log = Box::new(io::stdout());
+    let shared = Shared::with_limits(guard, log, behind_the_gate(management), limits);
     shared.read_output_by(last_output_from(console));
 
     // It is asked before a container is stopped.
@@ -258,6 +263,23 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
         return Err(ServeError::StaleSocket);
     }
     Ok(())
+}
+
+/// How many files may be open, raised to as many as the engine lets us have: of some
+/// engines a process gets a thousand, unless it asks.
+fn raise_open_files() -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let asked = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    let limit = match setrlimit(Resource::Nofile, asked) {
+        Ok(()) => maximum,
+        Err(_) => current,
+    };
+    limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
 }
 
 /// The data plane, as whoever stops containers knows it.

@@ -26,6 +26,17 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 /// How many times a request has been through a Cosmos proxy.
 pub(super) const X_COSMOS_HOPS: HeaderName = HeaderName::from_static("x-cosmos-hops");
 
+/// What is for one connection, whether its `Connection` says so or not.
+static FOR_ONE_CONNECTION: [HeaderName; 7] = [
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
 /// How many headers [`stamp`] writes.
 const OURS: usize = 9;
 
@@ -35,12 +46,13 @@ pub(super) const MOST_HOPS: u32 = 5;
 /// Removes what was for one connection only: `Connection`, all it names, and
 /// the usual ones whether it names them or not. Returns whether trailers are welcome.
 pub(super) fn strip(headers: &mut HeaderMap) -> bool {
-    let takes_trailers = headers.get_all(TE).iter().any(|value| {
-        value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-    });
+    let takes_trailers = headers.contains_key(TE)
+        && headers.get_all(TE).iter().any(|value| {
+            value
+                .as_bytes()
+                .split(|byte| *byte == b',')
+                .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+        });
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
@@ -53,18 +65,17 @@ pub(super) fn strip(headers: &mut HeaderMap) -> bool {
             headers.remove(name);
         }
     }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
-        headers.remove(name);
+    // Mostly there is none of them, and looking is cheaper than removing.
+    if headers.keys().any(is_for_one_connection) {
+        for name in &FOR_ONE_CONNECTION {
+            headers.remove(name);
+        }
     }
     takes_trailers
+}
+
+fn is_for_one_connection(name: &HeaderName) -> bool {
+    FOR_ONE_CONNECTION.contains(name)
 }
 
 /// Makes an answer say in one way where it ends; false if it says two things,

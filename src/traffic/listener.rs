@@ -190,7 +190,8 @@ async fn serve_http1(
         // hyper counts this from the end of the last request: it is the idle
         // time. The head's own limit is kept by `ClientIo`.
         .header_read_timeout(client.shared.limits.keep_alive)
-        .max_headers(guard::MOST_HEADERS)
+        // At most a hundred headers is hyper's own limit; to name it would cost
+        // every request a table on the heap.
         // Half-closing stays off: a client that closed is gone, and what an
         // upstream does for it, perhaps for ever, must end.
         .max_header_size(LARGEST_HEAD)

@@ -8,6 +8,7 @@ use std::{
     fmt::Write as _,
     io::{self, Write},
     net::IpAddr,
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -76,14 +77,28 @@ pub(super) struct Record {
     cut: Option<String>,
 }
 
-impl Serialize for Record {
+/// A record with its time in words.
+struct Written<'a> {
+    record: &'a Record,
+    time: &'a str,
+}
+
+impl Deref for Written<'_> {
+    type Target = Record;
+
+    fn deref(&self) -> &Record {
+        self.record
+    }
+}
+
+impl Serialize for Written<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let target = self.target.as_deref();
         let upstream = self
             .reached
             .and_then(|place| target?.upstreams().get(place));
         let mut line = serializer.serialize_map(None)?;
-        line.serialize_entry("time", &rfc3339(self.time))?;
+        line.serialize_entry("time", self.time)?;
         line.serialize_entry("id", &self.id)?;
         line.serialize_entry("peer", &self.peer)?;
         line.serialize_entry("method", self.method.as_ref().map_or("", Method::as_str))?;
@@ -211,6 +226,7 @@ impl Record {
 
 fn write_all(waiting: &Receiver<Line>, writer: Box<dyn Write + Send>) {
     let mut writer = io::BufWriter::with_capacity(64 * 1024, writer);
+    let mut clock = Clock::default();
     while let Ok(first) = waiting.recv() {
         // Nobody is told of lines that come meanwhile; all go out together.
         std::thread::sleep(GATHERED_FOR);
@@ -218,7 +234,7 @@ fn write_all(waiting: &Receiver<Line>, writer: Box<dyn Write + Send>) {
         while let Some(line) = next {
             match line {
                 // A line that cannot be written has nowhere to be complained about.
-                Line::Record(record) => drop(write_line(&mut writer, &record)),
+                Line::Record(record) => drop(write_line(&mut writer, &record, &mut clock)),
                 Line::Flush(done) => {
                     let _ = writer.flush();
                     let _ = done.send(());
@@ -230,9 +246,10 @@ fn write_all(waiting: &Receiver<Line>, writer: Box<dyn Write + Send>) {
     }
 }
 
-fn write_line(writer: &mut impl Write, record: &Record) -> io::Result<()> {
+fn write_line(writer: &mut impl Write, record: &Record, clock: &mut Clock) -> io::Result<()> {
+    let time = clock.told(record.time);
     let mut serializer = serde_json::Serializer::with_formatter(&mut *writer, AsciiFormatter);
-    record.serialize(&mut serializer)?;
+    Written { record, time }.serialize(&mut serializer)?;
     writer.write_all(b"\n")
 }
 
@@ -247,7 +264,9 @@ impl serde_json::ser::Formatter for AsciiFormatter {
         fragment: &str,
     ) -> io::Result<()> {
         let is_plain = |character: char| (' '..='~').contains(&character);
-        if fragment.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        // All of them, without a stop at the first that is not: many at once.
+        let plain = |so_far, byte| so_far & (b' '..=b'~').contains(&byte);
+        if fragment.bytes().fold(true, plain) {
             return writer.write_all(fragment.as_bytes());
         }
         for character in fragment.chars() {
@@ -462,10 +481,31 @@ fn percent_decoded(text: &str) -> String {
     decoded
 }
 
-/// `2026-01-31T12:00:00.123Z`
-fn rfc3339(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+/// Tells times in words, and remembers the last second: many lines are of one.
+#[derive(Default)]
+struct Clock {
+    second: u64,
+    /// `2026-01-31T12:00:00.123Z`, RFC 3339.
+    text: String,
+}
+
+impl Clock {
+    fn told(&mut self, time: SystemTime) -> &str {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if self.text.is_empty() || self.second != since.as_secs() {
+            self.second = since.as_secs();
+            self.text = second_in_words(self.second);
+        }
+        // What comes after the second.
+        self.text.truncate("2026-01-31T12:00:00".len());
+        let _ = write!(self.text, ".{:03}Z", since.subsec_millis());
+        &self.text
+    }
+}
+
+/// `2026-01-31T12:00:00`, of a second since 1970.
+fn second_in_words(second: u64) -> String {
+    let (days, second) = (second / 86_400, second % 86_400);
     // Days to a date, in the calendar that begins on the first of March of the
     // year 0 and so has its leap day last (H. Hinnant, "chrono-compatible
     // low-level date algorithms").
@@ -482,16 +522,12 @@ fn rfc3339(time: SystemTime) -> String {
         shifted_month - 9
     };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let mut text = String::with_capacity(24);
-    let _ = write!(
-        text,
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
         second / 3600,
         second / 60 % 60,
-        second % 60,
-        since.subsec_millis()
-    );
-    text
+        second % 60
+    )
 }
 
 #[cfg(test)]
@@ -500,11 +536,14 @@ mod tests {
 
     #[test]
     fn times_are_written_as_rfc_3339() {
-        let at = |seconds, millis| {
-            rfc3339(UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(millis))
+        let mut clock = Clock::default();
+        let mut at = |seconds, millis| {
+            let since = Duration::from_secs(seconds) + Duration::from_millis(millis);
+            clock.told(UNIX_EPOCH + since).to_owned()
         };
         assert_eq!(at(0, 0), "1970-01-01T00:00:00.000Z");
         assert_eq!(at(951_782_400, 7), "2000-02-29T00:00:00.007Z");
+        assert_eq!(at(951_782_400, 70), "2000-02-29T00:00:00.070Z");
         assert_eq!(at(1_767_225_599, 999), "2025-12-31T23:59:59.999Z");
         assert_eq!(at(4_102_444_800, 0), "2100-01-01T00:00:00.000Z");
     }
@@ -533,6 +572,7 @@ mod tests {
                 host: nasty.to_owned(),
                 ..Record::of(IpAddr::from([127, 0, 0, 1]))
             },
+            &mut Clock::default(),
         )
         .unwrap();
         let line = String::from_utf8(line).unwrap();

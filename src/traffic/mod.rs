@@ -120,6 +120,22 @@ impl Default for Limits {
     }
 }
 
+/// Files that are open whoever is connected: the state, the engine, the log.
+const OTHER_FILES: usize = 200;
+
+impl Limits {
+    /// The usual ones, with no more connections than so many open files are enough for.
+    pub fn of_open_files(files: usize) -> Self {
+        let usual = Self::default();
+        // One file for the client, another for the container that answers it.
+        let enough_for = files.saturating_sub(OTHER_FILES) / 2;
+        Self {
+            connections: usual.connections.min(enough_for.max(1)),
+            ..usual
+        }
+    }
+}
+
 /// What every connection shares.
 pub struct Shared {
     guard: Current<GuardConfig>,
@@ -285,5 +301,27 @@ impl<T> Current<T> {
 
     fn set(&self, value: Arc<T>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_connections_are_taken_than_there_are_files_for() {
+        for (files, connections) in [
+            (usize::MAX, 10_000),
+            (20_200, 10_000),
+            (20_000, 9_900),
+            (1024, 412),
+            (0, 1),
+        ] {
+            assert_eq!(
+                Limits::of_open_files(files).connections,
+                connections,
+                "{files}"
+            );
+        }
     }
 }
