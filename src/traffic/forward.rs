@@ -125,7 +125,8 @@ pub(super) async fn forward(
 
     let form = Form::wanted(request.headers());
     let is_http2 = target.speaks_http2();
-    // Over HTTP/2 nothing is switched: the request passes as a plain one.
+    let was_connect = http2::was_connect(&request);
+    // To an upstream of HTTP/2 nothing is switched: the request passes as a plain one.
     let switch = upgrade::asked_for(&request)
         .filter(|_| !is_http2)
         .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
@@ -189,7 +190,21 @@ pub(super) async fn forward(
             linger: shared.limits.linger,
             closing,
         };
-        return switched(response, splice);
+        let mut answer = switched(response, splice);
+        if was_connect {
+            http2::opened_websocket(&mut answer);
+        }
+        return answer;
+    }
+    // To the client, whatever is a success would be an open WebSocket.
+    if was_connect && response.status().is_success() {
+        let explanation = Explanation::new(
+            StatusCode::BAD_GATEWAY,
+            "bad_answer",
+            format!("{} answers there, but not as a WebSocket", target.name),
+            "check the path, and that the service takes WebSockets over HTTP/1.1",
+        );
+        return explain(explanation, form, trace);
     }
     trace.progress().answer_begins();
     let is_events = is_event_stream || is_events(response.headers());

@@ -7,19 +7,25 @@
 
 use std::{future::Future, time::Duration};
 
+use base64::Engine as _;
+use bytes::Bytes;
 use futures_util::future::Either;
 use hyper::{
-    HeaderMap, Request, Response, Uri, Version,
+    HeaderMap, Method, Request, Response, StatusCode, Uri, Version,
     body::Incoming,
     client::conn::{TrySendError, http1, http2},
-    header::{CONNECTION, CONTENT_TYPE, COOKIE, HOST, HeaderValue, TRANSFER_ENCODING},
+    ext::Protocol,
+    header::{
+        CONNECTION, CONTENT_TYPE, COOKIE, HOST, HeaderValue, SEC_WEBSOCKET_ACCEPT,
+        SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE,
+    },
     http::uri::{Authority, Scheme},
     server,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::body::RequestBody;
+use super::body::{RequestBody, ResponseBody};
 
 /// What a connection begins with that speaks HTTP/2 (RFC 9113 section 3.4).
 pub(super) const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -36,9 +42,44 @@ pub(super) fn server(largest_head: u32) -> server::conn::http2::Builder<TokioExe
     let mut builder = server::conn::http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
+        .enable_connect_protocol()
         .max_concurrent_streams(MOST_STREAMS)
         .max_header_list_size(largest_head);
     builder
+}
+
+/// Marks a request that was the opening of a WebSocket over HTTP/2.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WasConnect;
+
+/// Rewrites the opening of a WebSocket (RFC 8441) into that of HTTP/1.1, which the
+/// upstream knows. `nonce` becomes the key, which HTTP/2 does without.
+pub(super) fn open_websocket<B>(request: &mut Request<B>, nonce: impl AsRef<[u8]>) {
+    let protocol = request.extensions().get::<Protocol>();
+    if request.method() != Method::CONNECT
+        || protocol.is_none_or(|protocol| protocol.as_str() != "websocket")
+    {
+        return;
+    }
+    *request.method_mut() = Method::GET;
+    request.extensions_mut().insert(WasConnect);
+    let key = base64::engine::general_purpose::STANDARD.encode(nonce);
+    if let Ok(key) = HeaderValue::from_maybe_shared(Bytes::from(key)) {
+        request.headers_mut().insert(SEC_WEBSOCKET_KEY, key);
+    }
+}
+
+/// Whether a request was the opening of a WebSocket over HTTP/2.
+pub(super) fn was_connect<B>(request: &Request<B>) -> bool {
+    request.extensions().get::<WasConnect>().is_some()
+}
+
+/// Makes the upstream's 101 what HTTP/2 has for it: there is nothing to switch.
+pub(super) fn opened_websocket(head: &mut Response<ResponseBody>) {
+    *head.status_mut() = StatusCode::OK;
+    for name in [CONNECTION, UPGRADE, SEC_WEBSOCKET_ACCEPT] {
+        head.headers_mut().remove(name);
+    }
 }
 
 /// One of many who use the same connection.

@@ -294,8 +294,12 @@ impl Client {
 }
 
 /// One request: guard, then management or the routes.
-async fn handle(client: &Client, request: Request<Incoming>) -> Response<ResponseBody> {
+async fn handle(client: &Client, mut request: Request<Incoming>) -> Response<ResponseBody> {
     let shared = &client.shared;
+    if request.version() == Version::HTTP_2 {
+        let nonce = [shared.random().to_ne_bytes(), shared.random().to_ne_bytes()];
+        http2::open_websocket(&mut request, nonce.concat());
+    }
     let mut must_close =
         request.headers().contains_key(TRANSFER_ENCODING) && client.watch.may_have_two_lengths();
     let is_old = request.version() == Version::HTTP_10;

@@ -16,13 +16,16 @@ use tokio::{
     sync::watch,
 };
 
-use super::{counted::Counted, log::Trace, pool::Lease, websocket};
+use super::{counted::Counted, http2, log::Trace, pool::Lease, websocket};
 
 /// The protocols a request asks to switch to, if it does.
 ///
 /// `h2c` is ignored, as RFC 9113 lets any server do: behind the switch, requests
 /// would pass that nobody routed.
 pub(super) fn asked_for<B>(request: &Request<B>) -> Option<HeaderValue> {
+    if http2::was_connect(request) {
+        return Some(HeaderValue::from_static("websocket"));
+    }
     if request.version() != Version::HTTP_11 || request.method() == Method::CONNECT {
         return None;
     }

@@ -10,18 +10,21 @@ use cosmos::traffic::{
 use futures_util::future::join_all;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::{
-    HeaderMap, Request, Response,
+    HeaderMap, Method, Request, Response, Version,
     body::{Frame, Incoming},
     client::conn::http2::SendRequest,
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::{Barrier, mpsc, oneshot},
 };
 
-use super::harness::{PATIENCE, Proxy, TOKEN, full, mirror, proxy, proxy_with, rule, upstream};
+use super::harness::{
+    PATIENCE, Proxy, TOKEN, full, mirror, proxy, proxy_with, raw_server, rule, upstream,
+};
 
 /// A server that speaks HTTP/2 from the first byte, and counts connections.
 async fn http2_server<F, A>(answer: F) -> SocketAddr
@@ -435,4 +438,78 @@ async fn calls_under_way_are_finished_when_the_proxy_stops() {
     assert_eq!(frame.into_trailers().unwrap()["grpc-status"], "0");
     let lines = stopped.await.unwrap();
     assert!(lines[0].get("cut").is_none(), "{lines:?}");
+}
+
+/// The opening of a WebSocket over HTTP/2, RFC 8441.
+fn open_websocket(path: &str) -> Request<BoxBody> {
+    let mut request = Request::new(full(""));
+    *request.method_mut() = Method::CONNECT;
+    *request.uri_mut() = format!("http://web.shop.localhost{path}").parse().unwrap();
+    *request.version_mut() = Version::HTTP_2;
+    let protocol = hyper::ext::Protocol::from_static("websocket");
+    request.extensions_mut().insert(protocol);
+    let version = "13".parse().unwrap();
+    request
+        .headers_mut()
+        .insert("sec-websocket-version", version);
+    request
+}
+
+#[tokio::test]
+async fn a_websocket_over_http2_is_one_of_http1_to_the_upstream() {
+    let (address, mut accepted) = raw_server().await;
+    let proxy = Proxy::to(&[address]).await;
+    let mut sender = client(&proxy).await;
+    // Whether it may is known once the proxy's settings have come.
+    assert_eq!(ask(&mut sender, get("http://nope.localhost/")).await.0, 404);
+    let opened = tokio::spawn(sender.send_request(open_websocket("/chat?x")));
+    let mut upstream = accepted.recv().await.unwrap();
+    let head = String::from_utf8(upstream.until(b"\r\n\r\n").await).unwrap();
+    let head = head.to_lowercase();
+    for line in [
+        "get /chat?x http/1.1",
+        "host: web.shop.localhost",
+        "connection: upgrade",
+        "upgrade: websocket",
+        "sec-websocket-version: 13",
+    ] {
+        assert!(head.lines().any(|have| have == line), "no {line} in {head}");
+    }
+    assert!(head.contains("\r\nsec-websocket-key: "), "{head}");
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
+                  upgrade: websocket\r\nsec-websocket-accept: x\r\n\
+                  sec-websocket-protocol: chat\r\n\r\n";
+    upstream.send(switch).await;
+    let answer = opened.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["sec-websocket-protocol"], "chat");
+    assert!(!answer.headers().contains_key("sec-websocket-accept"));
+
+    let mut socket = TokioIo::new(hyper::upgrade::on(answer).await.unwrap());
+    // Two frames of text, the client's masked with zeros (RFC 6455 section 5.2).
+    socket.write_all(b"\x81\x82\0\0\0\0hi").await.unwrap();
+    assert_eq!(upstream.exactly(8).await, b"\x81\x82\0\0\0\0hi");
+    upstream.send(b"\x81\x02ho").await;
+    let mut heard = [0; 4];
+    socket.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"\x81\x02ho");
+    // Others are served on the same connection meanwhile.
+    assert_eq!(ask(&mut sender, get("http://nope.localhost/")).await.0, 404);
+}
+
+#[tokio::test]
+async fn what_does_not_switch_is_no_open_websocket() {
+    let proxy = Proxy::to(&[mirror().await]).await;
+    let mut sender = client(&proxy).await;
+    assert_eq!(ask(&mut sender, get("http://nope.localhost/")).await.0, 404);
+    let (status, body) = ask(&mut sender, open_websocket("/")).await;
+    assert!(
+        status == 502 && body.contains("not as a WebSocket"),
+        "{status} {body}"
+    );
+    // And any other CONNECT is what it was: refused.
+    let mut plain = open_websocket("/");
+    plain.extensions_mut().clear();
+    *plain.uri_mut() = "web.shop.localhost:80".parse().unwrap();
+    assert_eq!(ask(&mut sender, plain).await.0, 405);
 }
