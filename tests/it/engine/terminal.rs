@@ -84,7 +84,9 @@ async fn as_child() {
 fn child(program: &str, how: &str, container: &Container, words: &[&str]) -> Command {
     let mut command = Command::new(program);
     if program != env::current_exe().unwrap().to_str().unwrap() {
-        command.arg("--ctty").arg(env::current_exe().unwrap());
+        // Whoever runs the tests may ignore a hangup, as `nohup` does: that is inherited.
+        let anew = ["--ctty", "env", "--default-signal=HUP"];
+        command.args(anew).arg(env::current_exe().unwrap());
     }
     let order = [&[how, &container.0], words].concat().join("\n");
     command

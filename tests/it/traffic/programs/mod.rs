@@ -23,7 +23,7 @@ fn here(file: &str) -> PathBuf {
     root.join("tests/it/traffic/programs").join(file)
 }
 
-/// A Python that has `websockets`.
+/// A Python that has `websockets` and `h11`.
 fn python(file: &str) -> Command {
     let state = env::var("COSMOS_TEST_STATE").unwrap_or("/var/tmp/cosmos-test".to_owned());
     let mut command = Command::new(Path::new(&state).join("cache/python/bin/python"));
@@ -45,7 +45,7 @@ async fn run(mut command: Command) -> String {
     said
 }
 
-/// The application of `app.py`.
+/// A server in Python, that says its port first.
 struct App {
     child: Child,
     says: BufReader<ChildStdout>,
@@ -53,8 +53,8 @@ struct App {
 }
 
 impl App {
-    fn start() -> Self {
-        let mut child = python("app.py")
+    fn start(file: &str) -> Self {
+        let mut child = python(file)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -83,7 +83,7 @@ async fn websockets_of_python_see_the_same_with_the_proxy_as_without() {
         command.arg(port.to_string());
         run(command)
     };
-    let app = App::start();
+    let app = App::start("app.py");
     let said = client(app.port).await;
     let saw = app.stop();
     assert!(
@@ -92,11 +92,45 @@ async fn websockets_of_python_see_the_same_with_the_proxy_as_without() {
     );
     assert!(saw.iter().any(|line| line.contains("4001")), "{saw:#?}");
 
-    let app = App::start();
+    let app = App::start("app.py");
     let proxy = Proxy::to(&[([127, 0, 0, 1], app.port).into()]).await;
     let said_through = client(proxy.address.port()).await;
     assert_eq!(said_through, said);
     assert_eq!(app.stop(), saw);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strict_parser_on_either_side_sees_the_same_with_the_proxy_as_without() {
+    let app = App::start("parsers.py");
+    let client = |port: u16| {
+        let mut command = python("parsers.py");
+        command.arg(port.to_string());
+        run(command)
+    };
+    let said = client(app.port).await;
+    assert_eq!(said.lines().count(), 11, "{said}");
+    let proxy = Proxy::to(&[([127, 0, 0, 1], app.port).into()]).await;
+    assert_eq!(client(proxy.address.port()).await, said);
+    let _ = app.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_event_of_a_python_server_comes_before_the_next_is_sent() {
+    let app = App::start("events.py");
+    let proxy = Proxy::to(&[([127, 0, 0, 1], app.port).into()]).await;
+    let mut client = proxy.connect().await;
+    let head =
+        "GET /events HTTP/1.1\r\nhost: web.shop.localhost\r\naccept: text/event-stream\r\n\r\n";
+    client.send(head).await;
+    for number in 0..20 {
+        client
+            .until(format!("data: word {number}\n\n").as_bytes())
+            .await;
+        let next = "GET /next HTTP/1.1\r\nhost: web.shop.localhost\r\n\r\n";
+        assert_eq!(proxy.ask(next).await.status, 204);
+    }
+    client.until(b"0\r\n\r\n").await;
+    let _ = app.stop();
 }
 
 /// A proxy that leads whatever comes to a server that tells what it got.
