@@ -348,7 +348,7 @@ async fn send(
         let upstream = &upstreams[place];
         let dial = Dial {
             within: shared.limits.connect,
-            in_a_crowd: shared.connections.is_a_crowd(),
+            clients: &shared.connections,
         };
         let mut lease = match shared.pool.lease(upstream, may_reuse, dial).await {
             Ok(lease) => lease,

@@ -46,13 +46,12 @@ pub(super) const MOST_HOPS: u32 = 5;
 /// Removes what was for one connection only: `Connection`, all it names, and
 /// the usual ones whether it names them or not. Returns whether trailers are welcome.
 pub(super) fn strip(headers: &mut HeaderMap) -> bool {
-    let takes_trailers = headers.contains_key(TE)
-        && headers.get_all(TE).iter().any(|value| {
-            value
-                .as_bytes()
-                .split(|byte| *byte == b',')
-                .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-        });
+    let takes_trailers = headers.get_all(TE).iter().any(|value| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    });
     if headers.contains_key(CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)

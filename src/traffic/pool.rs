@@ -26,6 +26,7 @@ use tokio::{
 };
 
 use super::{
+    connection::Registry,
     counted::{Count, Counted},
     http2::{self, Sender},
     routes::{Address, Routes, Upstream, UpstreamKey},
@@ -113,11 +114,11 @@ pub(super) enum ConnectError {
 
 /// How to make a connection, where there is none to use again.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Dial {
+pub(super) struct Dial<'a> {
     /// How long it may take.
     pub(super) within: Duration,
-    /// Many clients are connected.
-    pub(super) in_a_crowd: bool,
+    /// Who is connected: only looked at where a connection is made.
+    pub(super) clients: &'a Registry,
 }
 
 /// The right to use an upstream for one request. Counts as its load while it lives.
@@ -168,7 +169,7 @@ impl Pool {
         &self,
         upstream: &Upstream,
         allow_reuse: bool,
-        dial: Dial,
+        dial: Dial<'_>,
     ) -> Result<Lease, ConnectError> {
         let place = self.place(&upstream.key);
         place.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -349,9 +350,9 @@ impl Place {
     async fn connect(
         &self,
         address: &Address,
-        Dial { within, in_a_crowd }: Dial,
+        Dial { within, clients }: Dial<'_>,
     ) -> Result<Connection, ConnectError> {
-        let most_read = if in_a_crowd {
+        let most_read = if clients.is_a_crowd() {
             MOST_READ_IN_A_CROWD
         } else {
             MOST_READ
