@@ -61,6 +61,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::{
     engine::{Console, Engine, EngineError, Traffic},
     event::{Event, Problem},
+    one_look::OneLook,
     own_writes::OwnWrites,
     probe::Probes,
     underway::Underway,
@@ -197,8 +198,9 @@ impl Controller {
     ) -> Result<Self, StoreError> {
         let probes = Probes::new(Arc::clone(&console));
         let underway = Arc::new(Underway::new(engine));
+        let looks = Arc::new(OneLook::new(Arc::clone(&underway) as Arc<dyn Engine>));
         let controller = Self {
-            engine: Arc::new(OwnWrites::new(Arc::clone(&underway) as Arc<dyn Engine>)),
+            engine: Arc::new(OwnWrites::new(looks)),
             underway,
             console,
             store,

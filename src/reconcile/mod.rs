@@ -11,6 +11,7 @@ pub mod event;
 pub mod execute;
 pub mod fake;
 pub mod history;
+mod one_look;
 mod own_writes;
 pub mod probe;
 mod problem;

@@ -62,11 +62,14 @@ impl OwnWrites {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a look does not show something that was written just before.
-    fn is_contradicted(&self, observed: &Observed) -> bool {
+    /// Whether a look does not show something that was written just before it began.
+    /// What was written since is not expected of it: where many write at once, no
+    /// look would ever do.
+    fn is_contradicted(&self, observed: &Observed, began: Instant) -> bool {
         let mut written = self.lock();
-        written.retain(|_, it| it.at.elapsed() < SHOWN_IN);
-        written.iter().any(|(name, it)| {
+        written.retain(|_, it| it.at + SHOWN_IN > began);
+        let mut before = written.iter().filter(|(_, it)| it.at <= began);
+        before.any(|(name, it)| {
             let shown = observed.container(name).map(|one| &one.id);
             match &it.holder {
                 Holder::Nobody => shown.is_some(),
@@ -118,8 +121,9 @@ impl Engine for OwnWrites {
     fn observe(&self) -> BoxFuture<'_, Result<Observed, EngineError>> {
         async move {
             loop {
+                let began = Instant::now();
                 let observed = self.engine.observe().await?;
-                if !self.is_contradicted(&observed) {
+                if !self.is_contradicted(&observed, began) {
                     return Ok(observed);
                 }
                 sleep(AGAIN).await;
@@ -172,6 +176,17 @@ mod tests {
         seen.perform(&remove("web"), &|_| ()).await.unwrap();
         engine.lag(1);
         assert!(seen.observe().await.unwrap().containers.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_written_while_one_looked_is_not_asked_of_the_look() {
+        let (engine, seen) = with_web();
+        let before = engine.observed();
+        let began = Instant::now();
+        sleep(AGAIN).await;
+        seen.perform(&remove("web"), &|_| ()).await.unwrap();
+        assert!(!seen.is_contradicted(&before, began));
+        assert!(seen.is_contradicted(&before, Instant::now()));
     }
 
     #[tokio::test(start_paused = true)]
