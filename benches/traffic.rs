@@ -345,7 +345,7 @@ fn proxy(listen: &str, upstream: &str, log: &str) {
         token: Token::new("0123456789abcdef0123456789abcdef").unwrap(),
         port: 8080,
         tokenless: Tokenless::Off,
-        is_stream: |_, _| false,
+        is_stream: |_| false,
     };
     let log = File::create(log).unwrap();
     let shared = Shared::new(

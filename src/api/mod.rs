@@ -3,5 +3,7 @@
 //! Start reading at [`wire`], which lists all that crosses.
 
 pub mod client;
+#[cfg(test)]
+mod contract;
 pub mod server;
 pub mod wire;

@@ -18,6 +18,9 @@ mod state;
 mod tests;
 mod workspaces;
 
+#[cfg(test)]
+pub(super) use containers::LogQuery;
+
 use std::sync::{Arc, atomic::AtomicUsize};
 
 use axum::{
@@ -42,14 +45,14 @@ use crate::{
 };
 
 /// Whether the body of a request is a stream, and not JSON: a context to build, files
-/// for a container, or a copy of the state.
-pub fn takes_stream(method: &Method, path: &str) -> bool {
+/// for a container, or a copy of the state. Whatever the method: the router knows which
+/// there are, and reads no body for another.
+pub fn takes_stream(path: &str) -> bool {
     let Some(path) = path.strip_prefix(PREFIX) else {
         return false;
     };
-    *method == Method::PUT
-        && (matches!(path, "/images" | "/state")
-            || path.starts_with("/workspaces/") && path.ends_with("/files"))
+    matches!(path, "/images" | "/state")
+        || path.starts_with("/workspaces/") && path.ends_with("/files")
 }
 
 /// What the handlers work with.
@@ -105,6 +108,8 @@ pub fn router(management: Arc<Management>) -> Router {
             "/workspaces/{key}/services/{service}/files/remove",
             post(files::remove),
         )
+        // Answered by the data plane; here are its methods.
+        .route("/metrics", get(no_such_endpoint))
         .route("/state", get(state::copy).put(state::restore))
         .route("/images", axum::routing::put(images::build))
         .route("/images/pull", post(images::pull))
@@ -121,7 +126,7 @@ pub fn router(management: Arc<Management>) -> Router {
         .route("/containers/{reference}/logs", get(containers::logs))
         .route("/containers/{reference}/wait", get(containers::wait))
         .fallback(no_such_endpoint)
-        .method_not_allowed_fallback(no_such_endpoint);
+        .method_not_allowed_fallback(no_such_method);
     Router::new()
         .route("/container", post(founding::container))
         .nest(PREFIX, v1)
@@ -143,6 +148,17 @@ async fn no_such_endpoint() -> Refused {
     Refused(
         Problem::new("no_such_endpoint", "this proxy has no such endpoint")
             .hinted("`cosmos proxy status` shows whether the proxy is older than your `cosmos`"),
+    )
+}
+
+/// Axum adds which methods there are.
+async fn no_such_method(method: Method) -> Refused {
+    Refused(
+        Problem::new(
+            "method_not_allowed",
+            format!("this endpoint does not know {method}"),
+        )
+        .hinted("its `Allow` header has those that it knows"),
     )
 }
 

@@ -38,7 +38,7 @@ pub const BUILD_HEADER: &str = "x-cosmos-build";
 pub const NO_BUILDKIT: &str = "no_buildkit";
 
 /// `GET /version`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Version {
     /// Of the program.
     pub version: String,
@@ -49,7 +49,7 @@ pub struct Version {
 }
 
 /// The answer of `PUT /state`, whose body is what `GET /state` sent: an SQLite file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Restored {
     /// The version of this form.
     pub schema: u32,
@@ -58,14 +58,14 @@ pub struct Restored {
 }
 
 /// The body of every refusal and failure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ErrorBody {
     /// What went wrong.
     pub error: Problem,
 }
 
 /// The answer of `POST /workspaces/KEY/plan`, whose body is a [`Wish`], as that of `PUT`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PlanReport {
     /// The version of this form.
     pub schema: u32,
@@ -96,7 +96,7 @@ impl PlanReport {
 }
 
 /// `DELETE /workspaces/KEY`: the query of `down`. Answers with [`Event`]s.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Down {
     /// Remove the volumes too.
@@ -108,7 +108,7 @@ pub struct Down {
 }
 
 /// `GET /workspaces/KEY/history`: its query.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Newest {
     /// How many entries; all if it is not said.
@@ -116,7 +116,7 @@ pub struct Newest {
 }
 
 /// The query of `GET /workspaces/KEY/wait`. Answers with [`Waited`] once it is so.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Wait {
     /// Services and commands, with commas between.
     pub names: String,
@@ -128,7 +128,7 @@ pub struct Wait {
 }
 
 /// What was waited for, and is so.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Waited {
     /// The version of this form.
     pub schema: u32,
@@ -137,7 +137,7 @@ pub struct Waited {
 }
 
 /// `POST /containers`: start an ad-hoc container. Answers with [`Event`]s.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct StartAdhoc {
     /// The image.
@@ -173,14 +173,14 @@ pub struct StartAdhoc {
 pub const TOKEN_USER: &str = "<token>";
 
 /// `POST /images/pull`: fetch an image, even if it is there. Answers with [`Event`]s.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PullImage {
     /// Which.
     pub image: String,
 }
 
 /// A login at a registry. Kept in memory only. `POST /logins` takes them, by host.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Credentials {
     /// The user.
     pub username: String,
@@ -197,7 +197,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 /// `POST /containers/REF/ORDER` and its kin: whom it is about.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct About {
     /// The workspace of the caller's folder: its services' names come first.
@@ -224,21 +224,21 @@ pub struct About {
 
 /// `PUT /workspaces/KEY/services/NAME/files`: the query of a tar that is unpacked in
 /// every container of the service that runs. Answers with [`Copied`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PutFiles {
     /// The folder of the container that the names in the tar begin at.
     pub folder: String,
 }
 
 /// `POST /workspaces/KEY/services/NAME/files/remove`. Answers with [`Copied`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RemoveFiles {
     /// Absolute paths in the container.
     pub paths: Vec<String>,
 }
 
 /// What an order did, and to whom.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Ordered {
     /// The service, if it was one.
     pub service: Option<String>,
@@ -249,7 +249,7 @@ pub struct Ordered {
 }
 
 /// `GET /containers`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Containers {
     /// The version of this form.
     pub schema: u32,
@@ -261,7 +261,7 @@ pub struct Containers {
 
 /// The body of `POST /container`, the founding API. Closed: unknown and
 /// duplicate keys are refused.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "action", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Founding {
     /// Start an ad-hoc container.
@@ -288,7 +288,7 @@ pub enum Founding {
 }
 
 /// The answer of `POST /container`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FoundingReply {
     /// 64 hex digits.
     pub container_id: String,

@@ -40,7 +40,7 @@ pub struct Blocked {
 }
 
 /// A container with our labels that is not ours: it is never touched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Ignored {
     /// Which.
     pub container: ContainerName,
@@ -66,7 +66,19 @@ pub struct Step {
 }
 
 /// A step's number in its plan, from 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(transparent)]
 pub struct StepId(pub u32);
 
@@ -77,7 +89,9 @@ impl fmt::Display for StepId {
 }
 
 /// Whom a step is about, as people know it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "name")]
 pub enum Subject {
     /// A service.
@@ -258,7 +272,7 @@ pub struct Launch {
 }
 
 /// A step without what only the engine needs: what people and the wire see.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct StepSummary {
     /// Its number.
     pub id: StepId,
@@ -278,7 +292,7 @@ pub struct StepSummary {
 }
 
 /// How a step reads in a plan tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sign {
     /// Something new.

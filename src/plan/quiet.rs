@@ -12,7 +12,7 @@ use super::{
 use crate::workspace::{Command, Service, Workspace, fingerprint};
 
 /// A change that is in force without a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Quiet {
     /// What changed: `web`, `volume shop_data`.
     pub of: String,

@@ -95,7 +95,9 @@ pub struct Login {
 }
 
 /// What to build an image from, beside the context.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct ImageBuild {
     /// The tag the image gets.
     pub tag: String,
@@ -121,7 +123,17 @@ pub struct ImageBuild {
 }
 
 /// Which of an engine's builders builds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Builder {
     /// The one that the engine says it has.
@@ -134,7 +146,9 @@ pub enum Builder {
 }
 
 /// Which lines of a container's output.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(default)]
 pub struct LogOptions {
     /// Go on as more is written.
@@ -175,7 +189,9 @@ pub enum Done {
 }
 
 /// How far a long action is.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case", tag = "progress")]
 pub enum Progress {
     /// Bytes of one layer of a pull.
@@ -207,7 +223,9 @@ pub enum Progress {
 }
 
 /// A step of a build.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct BuildStep {
     /// Its own among the steps of this build.
     pub id: u32,
@@ -219,7 +237,9 @@ pub struct BuildStep {
 }
 
 /// The place of a step: `[dev 2/5]`.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 pub struct StepPlace {
     /// Its stage, where the builder counts by stages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -240,7 +260,9 @@ impl std::fmt::Display for StepPlace {
 }
 
 /// How a step of a build is.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum BuildState {
     /// It is being done.

@@ -6,7 +6,7 @@ use super::engine::Progress;
 use crate::plan::{Quiet, StepId, StepSummary, Subject};
 
 /// Something that happened. Streams are NDJSON lines of these.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum Event {
     /// A plan was made and is about to be carried out.
@@ -128,7 +128,7 @@ pub enum Event {
 }
 
 /// What came of an apply.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Outcome {
     /// Steps that succeeded.
     pub succeeded: u32,
@@ -143,7 +143,7 @@ pub struct Outcome {
 }
 
 /// One thing that is wrong, where, and the next command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Problem {
     /// A stable word for programs: `image_not_found`.
     pub code: String,

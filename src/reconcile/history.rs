@@ -17,7 +17,7 @@ use crate::{
 pub use crate::store::{EntryState, RevisionState};
 
 /// Why something was done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Cause {
     /// The workspace was ordered so.
@@ -74,7 +74,7 @@ impl fmt::Display for Cause {
 }
 
 /// What was done at one time, for one cause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Doing {
     /// Why.
     pub cause: Cause,
@@ -85,7 +85,7 @@ pub struct Doing {
 }
 
 /// A step, and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Told {
     /// The step.
     #[serde(flatten)]
@@ -99,7 +99,7 @@ pub struct Told {
 }
 
 /// What became of a step.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "result")]
 pub enum StepResult {
     /// It is not known: it was not begun, or its end was not seen.

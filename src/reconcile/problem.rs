@@ -171,6 +171,10 @@ fn code(error: &EngineError) -> &'static str {
         EngineError::Hook { .. } => Problem::HOOK_FAILED,
         EngineError::Build { .. } => "build_failed",
         EngineError::Deadline { .. } => "engine_deadline",
+        // It understood, and says that what was asked makes no sense to it.
+        EngineError::Refused {
+            status: 400..=499, ..
+        } => "not_accepted",
         EngineError::Refused { .. } => "engine_refused",
     }
 }

@@ -225,7 +225,12 @@ impl From<Refusal> for Explanation {
             Code::RateLimited | Code::NetworksUnknown | Code::TooManyConnections
         )
         .then_some(1);
-        this.allow = (code == Code::MethodNotAllowed).then_some("POST");
+        // RFC 9110, 15.5.6: a 405 says what would be allowed.
+        this.allow = match code {
+            Code::MethodNotAllowed => Some("POST"),
+            Code::MethodRefused => Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            _ => None,
+        };
         this
     }
 }

@@ -79,7 +79,7 @@ pub struct GuardConfig {
     pub tokenless: Tokenless,
     /// Which API paths take a stream instead of JSON: builds, copies. They have
     /// no bound on size and any content type.
-    pub is_stream: fn(&Method, &str) -> bool,
+    pub is_stream: fn(&str) -> bool,
 }
 
 /// A range of addresses.
@@ -505,8 +505,7 @@ fn check_content(facts: &Facts<'_>, is_container: bool) -> Result<(), Refusal> {
 
 /// Whether this is an API path that takes a stream.
 pub(super) fn is_stream(facts: &Facts<'_>) -> bool {
-    facts.target.path().starts_with(API_PREFIX)
-        && (facts.config.is_stream)(facts.method, facts.target.path())
+    facts.target.path().starts_with(API_PREFIX) && (facts.config.is_stream)(facts.target.path())
 }
 
 fn is_json(media_type: &str) -> bool {

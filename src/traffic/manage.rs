@@ -64,7 +64,9 @@ pub(super) async fn manage(
     }
 
     // What only the data plane knows, it answers itself.
-    if request.method() == Method::GET && metrics::is_asked_for(request.uri().path()) {
+    if matches!(*request.method(), Method::GET | Method::HEAD)
+        && metrics::is_asked_for(request.uri().path())
+    {
         let mut response = Response::new(Bytes::from(shared.metrics.text(shared)));
         let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
         response.headers_mut().insert(CONTENT_TYPE, kind);

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// What services, commands and ad-hoc containers have in common.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Container {
     /// What it runs from.
     pub image: Image,
@@ -79,6 +79,7 @@ pub struct Container {
     pub stop_signal: Option<String>,
     /// How long it may take to stop before it is killed.
     #[serde(with = "millis")]
+    #[schemars(with = "u64")]
     pub stop_grace: Duration,
     /// `os/arch[/variant]`, if not the engine's own.
     pub platform: Option<String>,
@@ -152,7 +153,7 @@ impl Container {
 }
 
 /// Where a container's file system comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Image {
     /// From a registry, or already there.
@@ -198,7 +199,7 @@ pub enum PullPolicy {
 }
 
 /// How an image is built. The CLI streams the context: the server cannot see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Build {
     /// The context's folder on the host: absolute.
     pub context: String,
@@ -211,7 +212,7 @@ pub struct Build {
 }
 
 /// A volume, folder or memory mounted into a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Mount {
     /// What is mounted.
     pub source: MountSource,
@@ -222,7 +223,7 @@ pub struct Mount {
 }
 
 /// What a mount shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MountSource {
     /// A named volume, by the engine's name.
@@ -234,7 +235,7 @@ pub enum MountSource {
 }
 
 /// A container's port, published on the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PortPublish {
     /// The port inside.
     pub container: u16,
@@ -281,7 +282,7 @@ impl fmt::Display for Transport {
 
 /// A secret put into a container before it starts: a file whose content is
 /// known by its hash alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(from = "SecretFileForm", into = "SecretFileForm")]
 pub struct SecretFile {
     /// A keyed hash of the content.
@@ -325,7 +326,7 @@ impl SecretFile {
 
 /// A plain one is its hash alone, so that the fingerprints of those stay as they
 /// were before there were others.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 enum SecretFileForm {
     Plain(String),
@@ -382,12 +383,13 @@ impl From<SecretFileForm> for SecretFile {
 }
 
 /// A file put into a container before it starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct File {
     /// Where, in the container: absolute.
     pub target: String,
     /// Its content, base64 on the wire.
     #[serde(with = "bytes_as_base64")]
+    #[schemars(with = "String")]
     pub content: Vec<u8>,
     /// Permission bits.
     pub mode: u32,
@@ -413,7 +415,9 @@ impl File {
 }
 
 /// How a process comes to read a file again that was changed under it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(from = "String", into = "String")]
 pub enum Reload {
     /// It is sent this signal: `SIGHUP`, or a number.
@@ -452,7 +456,7 @@ fn is_root(id: &u32) -> bool {
 }
 
 /// Commands run in a container at its turning points, each by its words.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Hooks {
     /// After each start. If one fails, the container is stopped as if it had crashed.
     pub post_start: Vec<Vec<String>>,
@@ -468,7 +472,7 @@ impl Hooks {
 }
 
 /// Limits of a container. `None` is no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Resources {
     /// Processors, in billionths.
     pub nano_cpus: Option<i64>,
@@ -479,7 +483,7 @@ pub struct Resources {
 }
 
 /// A host device in a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Device {
     /// Path on the host.
     pub host: String,
@@ -490,7 +494,7 @@ pub struct Device {
 }
 
 /// A limit of the processes in a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Ulimit {
     /// What a process gets.
     pub soft: i64,
@@ -499,7 +503,7 @@ pub struct Ulimit {
 }
 
 /// A log driver and its options.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Logging {
     /// The driver.
     pub driver: String,

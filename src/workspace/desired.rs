@@ -16,7 +16,7 @@ use super::{
 };
 
 /// The desired state of one workspace: complete, valid and ordered.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Workspace {
     /// Who it is.
     pub identity: Identity,
@@ -60,7 +60,7 @@ impl Workspace {
 }
 
 /// A network and how it is made where it is absent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Network {
     /// The engine's name of it.
     pub name: NetworkName,
@@ -100,7 +100,7 @@ impl Network {
 }
 
 /// A network beside the workspace's own, for those of its containers that name it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FurtherNetwork {
     /// It is somebody else's: neither made nor removed here.
     pub external: bool,
@@ -109,7 +109,7 @@ pub struct FurtherNetwork {
 }
 
 /// What a workspace needs of the proxy. `None` means: no opinion.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ProxyNeeds {
     /// The host port it listens on.
     pub port: Option<u16>,
@@ -133,7 +133,7 @@ pub enum Tokenless {
 }
 
 /// A declared long-running container, with replicas.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Service {
     /// What runs.
     pub container: Container,
@@ -171,7 +171,7 @@ impl Service {
 }
 
 /// Whether a service runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum RunState {
     /// As declared.
@@ -208,20 +208,23 @@ impl fmt::Display for AfterCondition {
 }
 
 /// How it is found out whether a service is ready.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Health {
     /// What is tried.
     pub probe: HealthProbe,
     /// Between two tries.
     #[serde(with = "millis")]
+    #[schemars(with = "u64")]
     pub interval: Duration,
     /// For one try.
     #[serde(with = "millis")]
+    #[schemars(with = "u64")]
     pub timeout: Duration,
     /// Failures in a row that make it not ready.
     pub retries: u32,
     /// Failures in this time after the start do not count.
     #[serde(with = "millis")]
+    #[schemars(with = "u64")]
     pub start_period: Duration,
 }
 
@@ -235,7 +238,7 @@ impl Health {
 }
 
 /// One way to see that a service is ready.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthProbe {
     /// The port accepts a connection. Made by the proxy.
@@ -263,7 +266,7 @@ pub enum HealthProbe {
 }
 
 /// How the proxy leads to a service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Route {
     /// The container's port.
     pub port: u16,
@@ -326,7 +329,7 @@ pub enum RestartPolicy {
 }
 
 /// A host path whose change does something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WatchRule {
     /// Absolute path on the host.
     pub path: String,
@@ -349,7 +352,7 @@ pub enum WatchAction {
 }
 
 /// A declared run-to-completion container, or an exec in a service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Command {
     /// Where it runs.
     pub kind: CommandKind,
@@ -362,7 +365,7 @@ pub struct Command {
 }
 
 /// Where a command runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CommandKind {
     /// In a container of its own.
@@ -377,7 +380,7 @@ pub enum CommandKind {
 }
 
 /// An upstream outside the engine, logged like any other.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct OutsideRoute {
     /// Scheme, host, port and path prefix.
     pub upstream: String,
@@ -389,7 +392,7 @@ pub struct OutsideRoute {
 }
 
 /// A named volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Volume {
     /// It is somebody else's: neither made nor removed here.
     pub external: bool,
@@ -413,7 +416,9 @@ impl Default for Volume {
 }
 
 /// Who says what a value is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(untagged)]
 pub enum Origin {
     /// It is written.
@@ -440,7 +445,7 @@ impl fmt::Display for Origin {
 }
 
 /// Who says what each value is, by key path: `services.web.image`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Origins(pub BTreeMap<String, Origin>);
 
 impl Origins {

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// What is kept of one service, and instead of what.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Fallback {
     /// What did not come up.
     pub failed: Fingerprint,

@@ -24,7 +24,9 @@ const VERSION: &str = "1";
 const OUTSIDE: [&str; 4] = ["resources", "networks", "hooks", "stop_grace"];
 
 /// The hash of one incarnation's desired settings, as in the label `dev.cosmos.spec`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(transparent)]
 pub struct Fingerprint(String);
 

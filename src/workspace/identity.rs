@@ -11,7 +11,9 @@ use super::name::{
 /// A workspace's name, which of its checkouts this is, and its folder.
 ///
 /// Two checkouts with one name are two workspaces only if the instance differs.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Identity {
     /// The workspace's name.
     pub name: WorkspaceName,
@@ -116,7 +118,7 @@ where
 }
 
 /// The names of one installation of Cosmos: a second one can live beside the first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Installation(String);
 
 impl Installation {

@@ -107,12 +107,17 @@ pub fn label_from(text: &str) -> Option<String> {
     (!label.is_empty()).then(|| label.to_owned())
 }
 
+/// What the checks let through, for machines that write names.
+const LABEL: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
+const WORD: &str = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$";
+const ANYTHING: &str = "^.";
+
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $check:path) => {
+    ($(#[$doc:meta])* $name:ident, $check:path, $pattern:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(try_from = "String", into = "String")]
-        #[schemars(with = "String")]
+        #[schemars(with = "String", extend("pattern" = $pattern))]
         pub struct $name(String);
 
         impl $name {
@@ -188,62 +193,74 @@ fn check_any(text: &str) -> Result<(), NameError> {
 name!(
     /// A workspace's name: one DNS label.
     WorkspaceName,
-    check_label
+    check_label,
+    LABEL
 );
 name!(
     /// The name of one of several checkouts of a workspace: one DNS label.
     InstanceName,
-    check_label
+    check_label,
+    LABEL
 );
 name!(
     /// A service's name: one DNS label.
     ServiceName,
-    check_label
+    check_label,
+    LABEL
 );
 name!(
     /// A command's name: one DNS label.
     CommandName,
-    check_label
+    check_label,
+    LABEL
 );
 name!(
     /// An outside route's name: one DNS label.
     RouteName,
-    check_label
+    check_label,
+    LABEL
 );
 name!(
     /// A named image's name, as in `[images.NAME]`.
     ImageName,
-    check_word
+    check_word,
+    WORD
 );
 name!(
     /// A named volume, as the engine knows it.
     VolumeName,
-    check_word
+    check_word,
+    WORD
 );
 name!(
     /// A network, as the engine knows it.
     NetworkName,
-    check_word
+    check_word,
+    WORD
 );
 name!(
     /// A secret's name: the file name under `/run/secrets`.
     SecretName,
-    check_word
+    check_word,
+    WORD
 );
 name!(
     /// A container's name, as the engine knows it, without the leading slash.
     ContainerName,
-    check_word
+    check_word,
+    WORD
 );
 name!(
     /// A container's id: 64 hex digits.
     ContainerId,
-    check_any
+    check_any,
+    ANYTHING
 );
 name!(
     /// An image reference: `postgres:16-alpine`, `host:5000/team/api@sha256:..`.
     ImageRef,
-    check_any
+    check_any,
+    ANYTHING
 );
 
 impl ContainerId {

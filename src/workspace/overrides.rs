@@ -17,7 +17,7 @@ use super::{
 };
 
 /// One recorded order about one service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Override {
     /// What was ordered.
     #[serde(rename = "what", alias = "hold")]
@@ -38,7 +38,7 @@ pub struct Override {
 }
 
 /// What an override holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// It stays stopped.

@@ -2,18 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Json, extract::State, response::Response};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::{
     Management, Refused, events, frames,
     images::logins,
-    input::{Asked, Sent},
+    input::{Asked, Named, Sent},
     to_its_end,
 };
 use crate::{
@@ -96,7 +92,7 @@ pub(super) async fn start_adhoc(
 
 pub(super) async fn find(
     State(management): State<Arc<Management>>,
-    Path(reference): Path<String>,
+    Named(reference): Named<String>,
     Asked(about): Asked<About>,
 ) -> Result<Json<Found>, Refused> {
     Ok(Json(
@@ -109,7 +105,7 @@ pub(super) async fn find(
 
 pub(super) async fn remove(
     State(management): State<Arc<Management>>,
-    Path(reference): Path<String>,
+    Named(reference): Named<String>,
     Asked(about): Asked<About>,
 ) -> Result<Json<Ordered>, Refused> {
     obey(management, reference, Order::Remove, about).await
@@ -117,7 +113,7 @@ pub(super) async fn remove(
 
 pub(super) async fn order(
     State(management): State<Arc<Management>>,
-    Path((reference, order)): Path<(String, String)>,
+    Named((reference, order)): Named<(String, String)>,
     Asked(about): Asked<About>,
 ) -> Result<Json<Ordered>, Refused> {
     let order = match order.as_str() {
@@ -174,9 +170,9 @@ async fn obey(
 }
 
 /// The query of `GET /containers/REF/logs`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
-pub(super) struct LogQuery {
+pub(in crate::api) struct LogQuery {
     follow: bool,
     tail: Option<u64>,
     since: Option<i64>,
@@ -185,7 +181,7 @@ pub(super) struct LogQuery {
 
 pub(super) async fn logs(
     State(management): State<Arc<Management>>,
-    Path(reference): Path<String>,
+    Named(reference): Named<String>,
     Asked(query): Asked<LogQuery>,
 ) -> Result<Response, Refused> {
     let container = ours(&management, &reference).await?;
@@ -200,7 +196,7 @@ pub(super) async fn logs(
 
 pub(super) async fn wait(
     State(management): State<Arc<Management>>,
-    Path(reference): Path<String>,
+    Named(reference): Named<String>,
 ) -> Result<Json<i64>, Refused> {
     let container = ours(&management, &reference).await?;
     Ok(Json(management.console.wait(&container).await?))

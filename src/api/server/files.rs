@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    body::Body,
-    extract::{Path, State},
-};
+use axum::{Json, body::Body, extract::State};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::{
     Management, Refused,
-    input::{Asked, Sent},
+    input::{Asked, Named, Sent},
     to_its_end,
 };
 use crate::api::wire::{Copied, PutFiles, RemoveFiles};
@@ -19,7 +15,7 @@ use crate::api::wire::{Copied, PutFiles, RemoveFiles};
 /// Unpacks the tar that is the body, which has no bound and is not kept.
 pub(super) async fn put(
     State(management): State<Arc<Management>>,
-    Path((key, service)): Path<(String, String)>,
+    Named((key, service)): Named<(String, String)>,
     Asked(put): Asked<PutFiles>,
     tar: Body,
 ) -> Result<Json<Copied>, Refused> {
@@ -38,7 +34,7 @@ pub(super) async fn put(
 /// Removes what is named.
 pub(super) async fn remove(
     State(management): State<Arc<Management>>,
-    Path((key, service)): Path<(String, String)>,
+    Named((key, service)): Named<(String, String)>,
     Sent(remove): Sent<RemoveFiles>,
 ) -> Result<Json<Copied>, Refused> {
     to_its_end(async move {

@@ -5,7 +5,10 @@
 
 use axum::{
     Json,
-    extract::{FromRequest, FromRequestParts, Query, Request, rejection::QueryRejection},
+    extract::{
+        FromRequest, FromRequestParts, Path, Query, Request,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::request::Parts,
 };
 use serde::de::DeserializeOwned;
@@ -15,6 +18,9 @@ use crate::api::wire::Problem;
 
 /// A body of JSON.
 pub(super) struct Sent<T>(pub(super) T);
+
+/// The names in the path.
+pub(super) struct Named<T>(pub(super) T);
 
 /// The query of the address.
 pub(super) struct Asked<T>(pub(super) T);
@@ -38,6 +44,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
             .await
             .map(|Query(asked)| Self(asked))
             .map_err(|rejection: QueryRejection| misunderstood(rejection.body_text()))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        Path::from_request_parts(parts, state)
+            .await
+            .map(|Path(named)| Self(named))
+            .map_err(|rejection: PathRejection| misunderstood(rejection.body_text()))
     }
 }
 

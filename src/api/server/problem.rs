@@ -8,14 +8,19 @@ pub(super) fn status(problem: &Problem) -> StatusCode {
     match problem.code.as_str() {
         "not_found" | "no_such_endpoint" | "image_not_found" | "not_up" => StatusCode::NOT_FOUND,
         "invalid_request"
+        | "not_accepted"
         | "invalid_name"
         | "ambiguous"
         | Problem::COMMAND_NOT_FOUND
         | Problem::CANNOT_RUN => StatusCode::BAD_REQUEST,
+        "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
         Problem::NOT_IN_TIME => StatusCode::GATEWAY_TIMEOUT,
-        Problem::CANNOT_BE | "conflict" | "other_folder" | "world_moved" | "port_taken" => {
-            StatusCode::CONFLICT
-        }
+        Problem::CANNOT_BE
+        | "cannot_remove"
+        | "conflict"
+        | "other_folder"
+        | "world_moved"
+        | "port_taken" => StatusCode::CONFLICT,
         "login_needed" => StatusCode::FORBIDDEN,
         "too_many_containers" => StatusCode::TOO_MANY_REQUESTS,
         "state_full" => StatusCode::INSUFFICIENT_STORAGE,

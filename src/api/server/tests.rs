@@ -107,9 +107,23 @@ async fn what_is_not_understood_is_refused_as_a_problem() {
         ("PUT", "/workspaces/shop", "{"),
         ("DELETE", "/workspaces/shop?volumes=maybe", ""),
         ("PATCH", "/version", ""),
+        ("GET", "/workspaces/%FF", ""),
     ] {
         let path = format!("{PREFIX}{path}");
         let (_, body) = ask(&mut router, method, &path, body).await;
         assert!(serde_json::from_str::<ErrorBody>(&body).is_ok(), "{body}");
     }
+}
+
+#[tokio::test]
+async fn another_method_is_told_which_there_are() {
+    let (_, mut router) = management(Observed::default());
+    let request = Request::builder()
+        .method("PATCH")
+        .uri(format!("{PREFIX}/state"))
+        .body(Body::empty())
+        .unwrap();
+    let response = router.call(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(response.headers()[header::ALLOW], "GET,HEAD,PUT");
 }

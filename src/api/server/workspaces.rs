@@ -2,16 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{Json, extract::State, response::Response};
 use tokio::sync::mpsc;
 
 use super::{
     Management, Refused, events,
-    input::{Asked, Sent},
+    input::{Asked, Named, Sent},
     to_its_end,
 };
 use crate::{
@@ -32,14 +28,14 @@ pub(super) async fn list(
 
 pub(super) async fn status(
     State(management): State<Arc<Management>>,
-    Path(key): Path<String>,
+    Named(key): Named<String>,
 ) -> Result<Json<Status>, Refused> {
     Ok(Json(management.controller.status(&key).await?))
 }
 
 pub(super) async fn plan(
     State(management): State<Arc<Management>>,
-    Path(key): Path<String>,
+    Named(key): Named<String>,
     Sent(wish): Sent<Wish>,
 ) -> Result<Json<PlanReport>, Refused> {
     check_key(&key, &wish)?;
@@ -62,7 +58,7 @@ pub(super) async fn plan(
 
 pub(super) async fn apply(
     State(management): State<Arc<Management>>,
-    Path(key): Path<String>,
+    Named(key): Named<String>,
     Sent(wish): Sent<Wish>,
 ) -> Result<Response, Refused> {
     check_key(&key, &wish)?;
@@ -74,7 +70,7 @@ pub(super) async fn apply(
 
 pub(super) async fn down(
     State(management): State<Arc<Management>>,
-    Path(key): Path<String>,
+    Named(key): Named<String>,
     Asked(down): Asked<Down>,
 ) -> Response {
     let controller = Arc::clone(&management.controller);
@@ -93,7 +89,7 @@ pub(super) async fn down(
 /// Applies an earlier revision.
 pub(super) async fn rollback(
     State(management): State<Arc<Management>>,
-    Path(key): Path<String>,
+    Named(key): Named<String>,
     Sent(rollback): Sent<Rollback>,
 ) -> Response {
     let controller = Arc::clone(&management.controller);
@@ -120,7 +116,7 @@ where
 
 pub(super) async fn history(
     State(management): State<Arc<Management>>,
-    Path(key): Path<String>,
+    Named(key): Named<String>,
     Asked(newest): Asked<Newest>,
 ) -> Result<Json<History>, Refused> {
     Ok(Json(management.controller.history(&key, newest.limit)?))
@@ -128,7 +124,7 @@ pub(super) async fn history(
 
 pub(super) async fn why(
     State(management): State<Arc<Management>>,
-    Path((key, service)): Path<(String, String)>,
+    Named((key, service)): Named<(String, String)>,
 ) -> Result<Json<Why>, Refused> {
     Ok(Json(management.controller.why(&key, &service).await?))
 }
@@ -136,7 +132,7 @@ pub(super) async fn why(
 /// Answers when it is so, or cannot be. Whoever hangs up waits no longer.
 pub(super) async fn wait(
     State(management): State<Arc<Management>>,
-    Path(key): Path<String>,
+    Named(key): Named<String>,
     Asked(wait): Asked<Wait>,
 ) -> Result<Json<Waited>, Refused> {
     let names: Vec<_> = wait.names.split(',').map(str::to_owned).collect();
@@ -151,7 +147,7 @@ pub(super) async fn wait(
 /// Creates the container of a command, unstarted: the caller attaches first.
 pub(super) async fn run_command(
     State(management): State<Arc<Management>>,
-    Path((key, command)): Path<(String, String)>,
+    Named((key, command)): Named<(String, String)>,
     Sent(run): Sent<RunCommand>,
 ) -> Result<Json<BTreeMap<&'static str, String>>, Refused> {
     to_its_end(async move {

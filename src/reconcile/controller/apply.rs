@@ -23,7 +23,7 @@ use crate::{
 const SHORT_DIGEST: usize = 12;
 
 /// What a person wants now: `PUT /workspaces/KEY`.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Wish {
     /// What is wanted.
     pub workspace: Workspace,

@@ -25,8 +25,20 @@ const UNDER_WAY: usize = 4;
 /// A tar on its way.
 pub type Tar = BoxStream<'static, Result<Bytes, std::io::Error>>;
 
+/// Refuses what is no path in a container. There are no other bounds: whoever has the
+/// token may run any program in it.
+fn is_in_a_container(path: &str) -> Result<(), Problem> {
+    match path.starts_with('/') && !path.contains('\0') {
+        true => Ok(()),
+        false => Err(Problem::new(
+            "invalid_request",
+            format!("{path:?} is no absolute path in a container"),
+        )),
+    }
+}
+
 /// Into which containers something was copied, or from which it was removed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Copied {
     /// Their ids. None if the service does not run.
     pub containers: Vec<String>,
@@ -44,6 +56,7 @@ impl Controller {
         folder: &str,
         tar: Tar,
     ) -> Result<Copied, Problem> {
+        is_in_a_container(folder)?;
         let (service, running) = self.running(key, service).await?;
         let (senders, tars): (Vec<_>, Vec<_>) = running.iter().map(|_| channel()).unzip();
         let puts = running
@@ -65,6 +78,9 @@ impl Controller {
         service: &str,
         paths: &[String],
     ) -> Result<Copied, Problem> {
+        for path in paths {
+            is_in_a_container(path)?;
+        }
         let (service, running) = self.running(key, service).await?;
         let removals = running
             .iter()
@@ -228,6 +244,23 @@ mod tests {
         assert_eq!(bench.engine.files(), expected);
         let ids: Vec<_> = expected.iter().map(|(id, ..)| id.to_string()).collect();
         assert_eq!(copied.containers, ids);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_path_in_a_container_never_reaches_the_engine() {
+        let bench = bench().await;
+        for path in ["", "app", "../etc", "/a\0b"] {
+            let put = bench.controller.put_files("shop", "web", path, tar(&[]));
+            assert_eq!(put.await.unwrap_err().code, "invalid_request", "{path:?}");
+            let paths = [path.to_owned()];
+            let removed = bench.controller.remove_files("shop", "web", &paths);
+            assert_eq!(
+                removed.await.unwrap_err().code,
+                "invalid_request",
+                "{path:?}"
+            );
+        }
+        assert!(bench.engine.files().is_empty());
     }
 
     #[tokio::test]

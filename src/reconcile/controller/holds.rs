@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// An order in force about a service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Held {
     /// Which.
     pub service: String,

@@ -82,7 +82,7 @@ pub enum Meant {
 }
 
 /// How a command is run by hand.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct RunCommand {
     /// Further arguments.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// One entry of a workspace's history.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Entry {
     /// Which, from 1 in each workspace.
     pub number: u64,
@@ -35,7 +35,7 @@ pub struct Entry {
 }
 
 /// A workspace's history: `GET /workspaces/KEY/history`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct History {
     /// The version of this form.
     pub schema: u32,
@@ -48,7 +48,7 @@ pub struct History {
 }
 
 /// A revision, without what it wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RevisionSummary {
     /// Which.
     pub revision: u64,
@@ -61,7 +61,7 @@ pub struct RevisionSummary {
 }
 
 /// Why a service is what it is: `GET /workspaces/KEY/services/NAME/why`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Why {
     /// The version of this form.
     pub schema: u32,
@@ -72,7 +72,7 @@ pub struct Why {
 }
 
 /// What to go back to: `POST /workspaces/KEY/rollback`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Rollback {
     /// The revision; the last good one before the present one if none is named.
     #[serde(default)]

@@ -8,7 +8,7 @@ use super::Problem;
 use crate::workspace::{CommandName, Workspace};
 
 /// Which one-shots run again though nothing changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rerun {
     /// None.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How one workspace is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Status {
     /// The version of this form.
     pub schema: u32,
@@ -29,7 +29,7 @@ pub struct Status {
 }
 
 /// How one service is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ServiceStatus {
     /// Its name.
     pub name: String,
@@ -58,7 +58,7 @@ pub struct ServiceStatus {
 }
 
 /// One word for how a service is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceState {
     /// Every replica is ready.
@@ -92,7 +92,7 @@ impl std::fmt::Display for ServiceState {
 }
 
 /// How one container is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ContainerStatus {
     /// Its name.
     pub name: String,
@@ -117,7 +117,7 @@ pub struct ContainerStatus {
 }
 
 /// How one command is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CommandStatus {
     /// Its name.
     pub name: String,
@@ -128,7 +128,7 @@ pub struct CommandStatus {
 }
 
 /// What a reference means, for whoever wants to exec or read logs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Found {
     /// The service, if it was one.
     pub service: Option<String>,

@@ -27,7 +27,7 @@ use crate::{
 const AGES: Duration = Duration::from_secs(3600 * 24 * 365);
 
 /// What can be waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
     /// Every replica is ready, as `health` says; without one, it has lived for a moment.
@@ -52,7 +52,7 @@ impl std::fmt::Display for Condition {
 }
 
 /// What was waited for, and is so.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Met {
     /// The service or command.
     pub name: String,

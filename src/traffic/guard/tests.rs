@@ -89,7 +89,7 @@ impl Call {
                 token: Token::new(TOKEN).unwrap(),
                 port: 8080,
                 tokenless: self.tokenless,
-                is_stream: |_, path| path.ends_with("/build"),
+                is_stream: |path| path.ends_with("/build"),
             },
         })
     }

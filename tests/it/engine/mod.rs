@@ -9,6 +9,7 @@
 
 mod attach;
 mod build;
+mod contract;
 mod docker;
 mod dockerfile;
 mod faults;

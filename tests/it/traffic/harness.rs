@@ -60,7 +60,7 @@ pub(super) fn guard() -> GuardConfig {
         token: Token::new(TOKEN).unwrap(),
         port: 8080,
         tokenless: Tokenless::Adhoc,
-        is_stream: |_, path| path.ends_with("/build"),
+        is_stream: |path| path.ends_with("/build"),
     }
 }
 

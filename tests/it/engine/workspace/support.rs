@@ -185,6 +185,14 @@ impl Place {
         command
     }
 
+    /// The proxy's token, as `cosmos` keeps it.
+    pub(in crate::engine) fn token(&self) -> String {
+        let cache = self.files.path().join("home/.cache/cosmos");
+        let file = fs::read_dir(cache).unwrap().next().unwrap().unwrap().path();
+        let known: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        known["token"].as_str().unwrap().to_owned()
+    }
+
     /// The name of a service's first container.
     pub(in crate::engine) fn container(&self, service: &str) -> String {
         format!("{}-{service}-1", self.name)
