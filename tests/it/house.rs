@@ -12,6 +12,20 @@ fn the_dockerfile_has_the_version_and_the_rust_of_cargo_toml() {
 }
 
 #[test]
+fn every_dependency_says_what_it_is_for() {
+    let manifest = read("Cargo.toml");
+    let without: Vec<&str> = manifest
+        .split("\n[")
+        .filter(|table| {
+            table.starts_with("dependencies]") || table.starts_with("dev-dependencies]")
+        })
+        .flat_map(str::lines)
+        .filter(|line| line.contains(" = ") && !line.contains(" # "))
+        .collect();
+    assert!(without.is_empty(), "{without:#?}");
+}
+
+#[test]
 fn a_verb_that_is_named_anywhere_exists() {
     let mut verbs = BTreeSet::new();
     for text in texts() {
