@@ -14,7 +14,9 @@ mod crowd;
 mod engine;
 mod killed;
 mod own_engine;
+mod person;
 mod restarts;
+mod soak;
 mod state;
 mod world;
 
