@@ -579,6 +579,7 @@ fn refusals(endpoint: &Endpoint) -> BTreeMap<u16, String> {
             Code::TokenlessOff
                 | Code::NetworksUnknown
                 | Code::PeerIsContainer
+                | Code::PeerIsElsewhere
                 | Code::NotADirectCall
                 | Code::RateLimited
         );

@@ -429,8 +429,9 @@ fn is_bearer(value: &[u8], token: &Token) -> bool {
     scheme.eq_ignore_ascii_case(b"bearer ") && token.is(given.trim_ascii_start())
 }
 
-/// Rule 5. Published on loopback, the host arrives as a gateway; a container
-/// can only come in with an address of its own.
+/// Rule 5. Published on loopback, the host arrives as a gateway; a container can only
+/// come in with an address of its own, and so can another machine: an engine before 28
+/// lets it in to whatever is published, by the container's own address.
 fn check_peer(facts: &Facts<'_>) -> Result<(), Refusal> {
     let Some(networks) = facts.networks else {
         return Err(Refusal::new(
@@ -441,15 +442,25 @@ fn check_peer(facts: &Facts<'_>) -> Result<(), Refusal> {
     };
     let peer = facts.peer.to_canonical();
     let is_gateway = networks.iter().any(|network| network.gateway == Some(peer));
-    let is_inside = networks.iter().any(|network| network.subnet.contains(peer));
-    if is_inside && !is_gateway {
-        return Err(Refusal::new(
-            Code::PeerIsContainer,
-            "containers may not manage containers",
-            "call from the host, or with the token",
-        ));
+    if is_gateway || peer.is_loopback() {
+        return Ok(());
     }
-    Ok(())
+    let is_inside = networks.iter().any(|network| network.subnet.contains(peer));
+    let (code, message) = match is_inside {
+        true => (
+            Code::PeerIsContainer,
+            "containers may not manage containers".to_owned(),
+        ),
+        false => (
+            Code::PeerIsElsewhere,
+            format!("{peer} is not the machine that this is on"),
+        ),
+    };
+    Err(Refusal::new(
+        code,
+        message,
+        "call from the host, or with the token",
+    ))
 }
 
 /// Rule 6. Browsers and proxies send these, `curl` none of them.

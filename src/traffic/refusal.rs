@@ -88,6 +88,8 @@ codes! {
     NetworksUnknown "networks_unknown" SERVICE_UNAVAILABLE;
     /// A container calls.
     PeerIsContainer "peer_is_container" FORBIDDEN;
+    /// Another machine calls.
+    PeerIsElsewhere "peer_is_elsewhere" FORBIDDEN;
     /// A browser or another proxy calls.
     NotADirectCall "not_a_direct_call" FORBIDDEN;
     /// Not JSON.

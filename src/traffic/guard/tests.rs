@@ -307,7 +307,7 @@ fn rule_4_tokenless_can_be_off() {
 }
 
 #[test]
-fn rule_5_a_container_is_refused_and_a_gateway_is_not() {
+fn rule_5_containers_and_other_machines_are_refused_and_a_gateway_is_not() {
     for (peer, word) in [
         ("172.18.0.1", "anonymous"),
         ("::ffff:172.18.0.1", "anonymous"),
@@ -318,10 +318,15 @@ fn rule_5_a_container_is_refused_and_a_gateway_is_not() {
         ("::ffff:172.18.0.2", "peer_is_container"),
         ("fd00:18::2", "peer_is_container"),
         ("fd00:18::1", "anonymous"),
+        ("203.0.113.2", "peer_is_elsewhere"),
+        ("::ffff:10.0.0.1", "peer_is_elsewhere"),
+        ("2001:db8::1", "peer_is_elsewhere"),
     ] {
         assert_eq!(curl().from(peer).word(), word, "{peer}");
     }
-    assert_eq!(curl().from("172.18.0.2").bearer().word(), "token");
+    for peer in ["172.18.0.2", "203.0.113.2"] {
+        assert_eq!(curl().from(peer).bearer().word(), "token", "{peer}");
+    }
 }
 
 #[test]

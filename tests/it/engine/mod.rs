@@ -8,11 +8,12 @@
 )]
 
 mod attach;
+mod attacks;
 mod build;
 mod contract;
 mod docker;
 mod dockerfile;
-mod faults;
+pub(in crate::engine) mod faults;
 mod founding;
 mod keys;
 mod support;

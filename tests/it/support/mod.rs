@@ -10,6 +10,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod browser;
 mod cosmos;
 mod docker;
 mod output;
@@ -21,6 +22,7 @@ use std::{
 };
 
 pub(crate) use self::{
+    browser::Browser,
     cosmos::Cosmos,
     docker::{docker, inspect, is_running, output_of},
     output::{Output, Running},

@@ -22,7 +22,7 @@ use tokio::{
 
 /// What is done to a call.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Fault {
+pub(in crate::engine) enum Fault {
     /// It reaches the engine later.
     Delay(Duration),
     /// It never reaches the engine, and is never answered while this holds.
@@ -51,7 +51,7 @@ struct Rules {
 }
 
 /// It listens until the end of its test.
-pub(super) struct Chaos {
+pub(in crate::engine) struct Chaos {
     socket: PathBuf,
     rules: watch::Sender<Rules>,
     calls: Arc<Mutex<Vec<String>>>,
@@ -60,7 +60,7 @@ pub(super) struct Chaos {
 }
 
 impl Chaos {
-    pub(super) fn new() -> Self {
+    pub(in crate::engine) fn new() -> Self {
         let engine = env::var("DOCKER_HOST").expect("DOCKER_HOST names the engine to test on");
         let engine = engine
             .strip_prefix("unix://")
@@ -95,12 +95,12 @@ impl Chaos {
         }
     }
 
-    pub(super) fn socket(&self) -> &Path {
+    pub(in crate::engine) fn socket(&self) -> &Path {
         &self.socket
     }
 
     /// From now on, this happens to calls of this method with this in their path.
-    pub(super) fn on(&self, method: &'static str, part: &str, fault: Fault) {
+    pub(in crate::engine) fn on(&self, method: &'static str, part: &str, fault: Fault) {
         let part = part.to_owned();
         self.rules.send_modify(|rules| {
             rules.all.push(Rule {
@@ -112,17 +112,17 @@ impl Chaos {
     }
 
     /// From now on, nothing happens to any call.
-    pub(super) fn calm(&self) {
+    pub(in crate::engine) fn calm(&self) {
         self.rules.send_modify(|rules| rules.all.clear());
     }
 
     /// Ends every stream of events.
-    pub(super) fn cut_events(&self) {
+    pub(in crate::engine) fn cut_events(&self) {
         self.rules.send_modify(|rules| rules.cuts += 1);
     }
 
     /// How many calls of this method with this in their path came by.
-    pub(super) fn count(&self, method: &str, part: &str) -> usize {
+    pub(in crate::engine) fn count(&self, method: &str, part: &str) -> usize {
         let calls = self.calls.lock().unwrap();
         let is_meant = |call: &&String| call.starts_with(method) && call.contains(part);
         calls.iter().filter(is_meant).count()

@@ -9,7 +9,7 @@
 )]
 
 mod by_hand;
-mod chaos;
+pub(in crate::engine) mod chaos;
 mod crowd;
 mod engine;
 mod killed;

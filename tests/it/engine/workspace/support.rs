@@ -513,7 +513,7 @@ pub(in crate::engine) fn get(port: u16, host: &str, path: &str) -> Result<Answer
 }
 
 /// Sends a request, after which the other side closes.
-fn ask(port: u16, request: &str) -> Result<Answer, String> {
+pub(in crate::engine) fn ask(port: u16, request: &str) -> Result<Answer, String> {
     let told = |error: std::io::Error| error.to_string();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(told)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
