@@ -4,6 +4,8 @@
 //! which it is needed, and everything about it is elsewhere.
 
 mod token;
+#[cfg(test)]
+mod tokenless;
 
 use std::{
     collections::BTreeSet,

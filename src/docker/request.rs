@@ -21,8 +21,7 @@ use super::labels;
 use crate::{
     plan::Launch,
     workspace::{
-        Container, ContainerName, Fingerprint, Health, HealthProbe, Image, ImageRef, Installation,
-        Kind, Mount, MountSource, NetworkName, Owner, PortPublish, PullPolicy, Resources,
+        Container, Health, HealthProbe, Installation, Mount, MountSource, PortPublish, Resources,
     },
 };
 
@@ -362,69 +361,14 @@ fn map(pairs: &std::collections::BTreeMap<String, String>) -> HashMap<String, St
         .collect()
 }
 
-/// The memory of a container that was started without the token: 2 GiB.
-const TOKENLESS_MEMORY: i64 = 2 << 30;
-
-/// The processes of a container that was started without the token.
-const TOKENLESS_PIDS: i64 = 512;
-
-/// The container that whoever has no token gets, made new from three strings.
-///
-/// Nothing of what it may do depends on them: they choose what runs, never with
-/// which rights.
-pub fn tokenless(
-    image: ImageRef,
-    args: Vec<String>,
-    name: ContainerName,
-    generation: String,
-    network: NetworkName,
-) -> Launch {
-    let mut container = Container::of(Image::Pulled {
-        reference: image,
-        policy: PullPolicy::Missing,
-    });
-    // The engine's init: `tail` as PID 1 would take 10 s to stop. Also with
-    // arguments, so that what the engine is asked for is always the same.
-    container.init = true;
-    if args.is_empty() {
-        container.entrypoint = Some(vec!["tail".to_owned()]);
-        container.command = Some(vec!["-f".to_owned(), "/dev/null".to_owned()]);
-    } else {
-        container.command = Some(args);
-    }
-    container.resources = Resources {
-        nano_cpus: None,
-        memory: Some(TOKENLESS_MEMORY),
-        pids: Some(TOKENLESS_PIDS),
-    };
-    container.security_opt = vec!["no-new-privileges".to_owned()];
-    Launch {
-        name,
-        owner: Owner {
-            kind: Kind::Adhoc,
-            workspace: None,
-            folder: None,
-            name: None,
-            replica: 1,
-            spec: Fingerprint::of_container(&container),
-            generation,
-        },
-        container,
-        network,
-        aliases: Vec::new(),
-        search: None,
-        health: None,
-        remove_when_done: false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         docker::test_support::pretty,
         workspace::{
-            Device, File, Logging, SECRETS, SecretFile, SecretName, Transport, Ulimit, VolumeName,
+            ContainerName, Device, File, Fingerprint, Image, ImageRef, Kind, Logging, NetworkName,
+            Owner, PullPolicy, SECRETS, SecretFile, SecretName, Transport, Ulimit, VolumeName,
         },
     };
 
@@ -651,48 +595,5 @@ mod tests {
         );
         assert_eq!(asked(&none, &all), (Some(5), Some(5), Some(6)));
         assert_eq!(asked(&none, &none), (None, None, None));
-    }
-
-    #[test]
-    fn without_the_token_a_container_is_asked_for_like_this() {
-        insta::assert_snapshot!(pretty(&asked(&adhoc(
-            "ubuntu:latest",
-            &["echo", "x"],
-            "one"
-        ))));
-    }
-
-    fn adhoc(image: &str, args: &[&str], name: &str) -> Launch {
-        tokenless(
-            ImageRef::new(image).unwrap(),
-            strings(args),
-            ContainerName::new(name).unwrap(),
-            "k3x9".to_owned(),
-            NetworkName::new("cosmos-net").unwrap(),
-        )
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn what_a_tokenless_container_may_do_never_depends_on_the_strings(
-            image in ".{1,60}",
-            args in proptest::collection::vec(".{0,40}", 0..6),
-            name in "[a-z][a-z0-9_.-]{0,20}",
-        ) {
-            let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            let body = asked(&adhoc(&image, &args, &name));
-            let constant = asked(&adhoc("x", &[], "x"));
-            proptest::prop_assert_eq!(&body.host_config, &constant.host_config);
-            proptest::prop_assert_eq!(&body.networking_config, &constant.networking_config);
-            // And of the rest, only these three differ.
-            let rest = ContainerCreateBody {
-                image: constant.image.clone(),
-                cmd: constant.cmd.clone(),
-                entrypoint: constant.entrypoint.clone(),
-                labels: constant.labels.clone(),
-                ..body
-            };
-            proptest::prop_assert_eq!(rest, constant);
-        }
     }
 }

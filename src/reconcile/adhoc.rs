@@ -62,6 +62,8 @@ pub enum AdhocError {
 /// nothing of the caller's reaches it but the image, the command and a name.
 pub fn tokenless(image: ImageRef, args: Vec<String>) -> Container {
     let mut container = container(image, args);
+    // With a command, too: what the engine is asked for is always the same.
+    container.init = true;
     container.security_opt = vec!["no-new-privileges".to_owned()];
     container.resources = Resources {
         nano_cpus: None,

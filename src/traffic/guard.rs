@@ -565,4 +565,6 @@ impl Bucket {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::{env, path::PathBuf, process::Command, sync::Arc, time::Duration};
 use cosmos::{
     docker::{
         DockerEngine, Endpoint, ProxyCreation, SecretSource, image::ProxyImage, labels,
-        proxy::ProxyRequest, reference::normalise, request,
+        proxy::ProxyRequest, reference::normalise,
     },
     plan::{Action, Launch},
     reconcile::engine::{
@@ -851,30 +851,4 @@ async fn a_file_is_read_out_of_a_container_that_runs_or_not() {
         assert_eq!(read.unwrap(), b"port = 1\n");
         world.engine.start(launch.name.as_str()).await.unwrap();
     }
-}
-
-#[tokio::test]
-async fn without_the_token_a_container_has_its_limits() {
-    let world = World::with_network().await;
-    let launch = request::tokenless(
-        ImageRef::new("busybox").unwrap(),
-        Vec::new(),
-        world.name("adhoc"),
-        "g1".to_owned(),
-        world.installation.network(),
-    );
-    world.run(&launch).await;
-    let found = world.container("adhoc").await;
-    assert!(found.is_running());
-    assert_eq!(found.owner.unwrap().kind, Kind::Adhoc);
-    assert_eq!(found.live.resources.memory, Some(2 << 30));
-    let (_, said) = world.exec("adhoc", &["cat", "/proc/1/status"]).await;
-    assert!(said.contains("NoNewPrivs:\t1"), "{said}");
-    // Bit 13 is NET_RAW.
-    let bounding = said
-        .lines()
-        .find_map(|line| line.strip_prefix("CapBnd:\t"))
-        .unwrap();
-    let bounding = u64::from_str_radix(bounding, 16).unwrap();
-    assert_eq!(bounding & (1 << 13), 0);
 }

@@ -42,6 +42,27 @@ fn the_founding_curl_starts_a_container() {
 }
 
 #[test]
+fn what_curl_starts_has_its_limits() {
+    let cosmos = Cosmos::ready();
+    let name = cosmos.name("limited");
+    let start = format!(
+        r#"{{"action":"start","image":"alpine:latest","args":["sleep","600"],"name":"{name}"}}"#
+    );
+    let id = id_in(&cosmos.post_container(&start, []).stdout);
+    let limits = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.PidsLimit}}";
+    assert_eq!(inspect(&id, limits), "2147483648 2147483648 512");
+    let status = docker(["exec", &id, "cat", "/proc/1/status"]);
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    // Bit 13 is NET_RAW.
+    let bounding = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapBnd:\t"))
+        .unwrap();
+    let bounding = u64::from_str_radix(bounding, 16).unwrap();
+    assert_eq!(bounding & (1 << 13), 0);
+}
+
+#[test]
 fn curl_stops_and_restarts_what_curl_or_the_command_line_started() {
     let cosmos = Cosmos::ready();
     let by_hand = cosmos.run(["start", "-d", "alpine:latest"]).success().id();
