@@ -3,7 +3,7 @@
 //! An entry is written before the first effect of what it tells, and again when
 //! that is over. [`critical_path`] and [`chain`] are what people ask of it.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -209,11 +209,11 @@ pub fn chain<'a>(
 ) -> Vec<(&'a Stored<Doing>, Vec<&'a Told>)> {
     let mut chain = Vec::new();
     for entry in entries {
-        let steps: Vec<_> = entry
-            .form
-            .steps
+        let all = &entry.form.steps;
+        let in_the_way = in_the_way(all, service);
+        let steps: Vec<_> = all
             .iter()
-            .filter(|told| is_about(told, service))
+            .filter(|told| is_about(told, service) || in_the_way.contains(&told.step.id))
             .collect();
         let made_it = steps.iter().any(|told| {
             told.step.action.starts_with("launch ")
@@ -227,6 +227,29 @@ pub fn chain<'a>(
         }
     }
     chain
+}
+
+/// The failed steps for which steps about the service were not tried: an image that
+/// could not be pulled is why it has no container.
+fn in_the_way(all: &[Told], service: &ServiceName) -> BTreeSet<StepId> {
+    let mut needed: Vec<StepId> = all
+        .iter()
+        .filter(|told| is_about(told, service) && told.result == StepResult::Skipped)
+        .flat_map(|told| told.step.needs.iter().copied())
+        .collect();
+    let mut failed = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    while let Some(id) = needed.pop() {
+        let Some(told) = all.iter().find(|told| told.step.id == id) else {
+            continue;
+        };
+        match told.result {
+            StepResult::Failed { .. } => drop(failed.insert(id)),
+            StepResult::Skipped if seen.insert(id) => needed.extend(&told.step.needs),
+            _ => {}
+        }
+    }
+    failed
 }
 
 fn is_about(told: &Told, service: &ServiceName) -> bool {

@@ -23,8 +23,8 @@ use crate::{
     plan::{Action, Plan, Subject, plan},
     reconcile::{engine::Change, event::Problem, history::Cause},
     workspace::{
-        ContainerId, ContainerName, ContainerState, Observed, ObservedContainer, RestartPolicy,
-        Workspace,
+        ContainerId, ContainerName, ContainerState, ImageRef, Observed, ObservedContainer,
+        RestartPolicy, ServiceName, Workspace,
     },
 };
 
@@ -65,10 +65,12 @@ impl Crash {
 }
 
 /// Something of a workspace that could not be healed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Retry {
     failures: u32,
     next_try: Instant,
+    /// What was in the way the last time.
+    because: String,
 }
 
 impl Retry {
@@ -278,7 +280,10 @@ impl Controller {
                 && let Some(subject) = subjects.get(&step)
             {
                 tracing::warn!(workspace = key, problem = problem.message, "a step failed");
-                failed = earlier(failed, Some(self.note_failure(&key, subject)));
+                failed = earlier(
+                    failed,
+                    Some(self.note_failure(&key, subject, problem.message)),
+                );
             }
         }
         Ok(earlier(next_try, failed))
@@ -311,7 +316,7 @@ impl Controller {
         next_try
     }
 
-    fn note_failure(&self, key: &str, subject: &Subject) -> Instant {
+    fn note_failure(&self, key: &str, subject: &Subject, because: String) -> Instant {
         let now = Instant::now();
         let mut retries = self.lock_retries();
         let retry = retries
@@ -319,10 +324,32 @@ impl Controller {
             .or_insert(Retry {
                 failures: 0,
                 next_try: now,
+                because: String::new(),
             });
+        retry.because = because;
         retry.next_try = now + Retry::pause(retry.failures);
         retry.failures += 1;
         retry.next_try
+    }
+
+    /// What keeps a service, or the image it is made of, from being healed, and when that
+    /// is tried again.
+    pub(super) fn failing(
+        &self,
+        key: &str,
+        service: &ServiceName,
+        image: &ImageRef,
+    ) -> Option<String> {
+        let retries = self.lock_retries();
+        let of = |subject| retries.get(&(key.to_owned(), subject));
+        let retry =
+            of(Subject::Service(service.clone())).or_else(|| of(Subject::Image(image.clone())))?;
+        let left = retry.next_try.saturating_duration_since(Instant::now());
+        Some(format!(
+            "{}; next try in {} s",
+            retry.because,
+            left.as_secs() + 1
+        ))
     }
 
     /// Forgets what failed in a workspace: a person wants it tried now.

@@ -299,7 +299,15 @@ impl Controller {
             (_, Some(Hold::Replicas(count))) if count != service.replicas => Some(format!(
                 "{count} replicas were ordered, and cannot be as it is declared now"
             )),
-            _ => crash.or_else(|| self.slow_call(workspace, name, service)),
+            _ => crash
+                .or_else(|| self.slow_call(workspace, name, service))
+                .or_else(|| {
+                    let key = workspace.identity.key();
+                    let image = service.container.image.reference();
+                    (state != ServiceState::Ready)
+                        .then(|| self.failing(&key, name, image))
+                        .flatten()
+                }),
         };
         let has_route = service.route.is_some()
             || containers

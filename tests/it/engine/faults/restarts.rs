@@ -13,10 +13,15 @@ use super::{
         WEB, idle,
         support::{Place, docker, inspect, until},
     },
-    is_whole,
+    Dice, is_whole,
     own_engine::{OwnEngine, on_its_own},
-    settles,
+    person::{Doing, Shop},
+    setting, settles,
 };
+
+/// How often the engine is restarted here. `COSMOS_TEST_RESTARTS=50` is what is claimed of
+/// it, and takes a quarter of an hour.
+const RESTARTS: u32 = 2;
 
 /// A chain of which the first link takes its time.
 fn chain() -> String {
@@ -87,6 +92,51 @@ fn is_served(place: &Place, address: &str) -> bool {
         Ok(answer)
     };
     ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// At any moment of an order, and each order is one of a person's.
+#[test]
+fn an_engine_restarted_at_any_moment_leaves_no_double_and_no_lost_order() {
+    on_its_own(
+        "restarts::an_engine_restarted_at_any_moment_leaves_no_double_and_no_lost_order",
+        &[],
+        |engine| {
+            let restarts = setting("COSMOS_TEST_RESTARTS", RESTARTS);
+            let mut dice = Dice::new();
+            let mut shop = Shop::up(Place::new(""));
+            let mut longest = Duration::ZERO;
+            for round in 1..=restarts {
+                shop.round = round;
+                let doing = Doing::any(&mut dice);
+                let is_killed = dice.below(2) == 0;
+                let moment = Duration::from_millis(dice.below(1_200));
+                eprintln!("{round}: {doing:?}, after {moment:?} killed: {is_killed}");
+                let words = shop.words(doing, &mut dice);
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                let order = shop.place.begin(&words);
+                // It is the moment that is tried, and nothing tells of it.
+                thread::sleep(moment);
+                match is_killed {
+                    true => engine.kill_and_start(),
+                    false => engine.restart(),
+                }
+                let back = Instant::now();
+                let was_answered = order.end().code == 0;
+                if was_answered {
+                    shop.believe(doing);
+                }
+                settles(&shop.place);
+                longest = longest.max(back.elapsed());
+                shop.remembers(doing, was_answered);
+                if doing == Doing::AdHoc {
+                    shop.owns_what_it_made(was_answered);
+                }
+                is_whole(&shop.place);
+                shop.remembers(doing, true);
+            }
+            eprintln!("{restarts} restarts, whole again after {longest:?} at most");
+        },
+    );
 }
 
 #[test]

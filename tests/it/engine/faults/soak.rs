@@ -27,6 +27,9 @@ const SECONDS: u64 = 45;
 /// Longer than most orders take, in milliseconds.
 const LONGEST: u64 = 1_500;
 
+/// An order that takes this long after all faults are over is worth a look.
+const SLOW: Duration = Duration::from_secs(12);
+
 /// What grows in a working day is a leak; what an allocator keeps is not.
 const MAY_GROW: u64 = 8 << 20;
 
@@ -271,7 +274,11 @@ fn a_long_day(engine: &OwnEngine) {
             sleep(moment / 2);
             chaos.calm();
             let over = Instant::now();
-            let was_answered = order.end().code == 0;
+            let said = order.end();
+            let was_answered = said.code == 0;
+            if over.elapsed() > SLOW {
+                eprintln!("the order took {:?} more: {said}", over.elapsed());
+            }
             if was_answered {
                 shop.believe(doing);
             }

@@ -7,7 +7,7 @@ use super::{
         WEB, idle,
         support::{Place, inspect, output},
     },
-    held, is_whole, settles, shop,
+    held, is_whole, setting, settles, shop,
 };
 
 #[test]
@@ -80,6 +80,9 @@ fn another_proxy_keeps_every_container_and_every_order() {
     assert_eq!((ids(), started()), (before, since));
 }
 
+/// How often here. `COSMOS_TEST_FULL=20` is what is claimed of it.
+const RUNS: u64 = 1;
+
 #[test]
 fn a_full_state_refuses_orders_in_words_and_leaves_what_runs() {
     let place = Place::new("");
@@ -111,25 +114,36 @@ fn a_full_state_refuses_orders_in_words_and_leaves_what_runs() {
     let _ = made.succeeded();
     place.write("cosmos.toml", &shop(&[("one", 1)]));
     let _ = place.cosmos(&["up"]).succeeded();
-    let one = place.id("one");
-    // Larger than what is left: a config's content is a part of what is kept.
-    place.write("large", &"x".repeat(1 << 20));
-    place.write(
-        "cosmos.toml",
-        &(shop(&[("one", 2)]) + &idle("two", "configs = { \"./large\" = \"/large\" }")),
-    );
-    let _ = place
-        .cosmos(&["up"])
-        .ended(1)
-        .told(&["is full", "goes on running"]);
-    assert_eq!(place.running("one"), Some(one.clone()));
-    assert_eq!(
-        place.containers(&["kind=service"]),
-        [place.container("one")]
-    );
-    // With room again it is taken.
-    place.write("cosmos.toml", &shop(&[("one", 2)]));
-    let _ = place.cosmos(&["up"]).succeeded();
-    assert_ne!(place.id("one"), one);
-    is_whole(&place);
+    let _ = place.cosmos(&["stop", "one"]).succeeded();
+    let _ = place.cosmos(&["start", "one"]).succeeded();
+    for run in 1..=setting("COSMOS_TEST_FULL", RUNS) {
+        let one = place.id("one");
+        let history = |place: &Place| place.cosmos(&["history", "--json"]).succeeded().stdout;
+        let before = history(&place);
+        // Larger than what is left: a config's content is a part of what is kept.
+        place.write("large", &"x".repeat(1 << 20));
+        place.write(
+            "cosmos.toml",
+            &(shop(&[("one", run + 1)]) + &idle("two", "configs = { \"./large\" = \"/large\" }")),
+        );
+        let _ = place
+            .cosmos(&["up"])
+            .ended(1)
+            .told(&["is full", "goes on running"]);
+        assert_eq!(place.running("one"), Some(one.clone()));
+        assert_eq!(
+            place.containers(&["kind=service"]),
+            [place.container("one")]
+        );
+        assert_eq!(history(&place), before, "what is kept is what was");
+        // With room again it is taken.
+        place.write("cosmos.toml", &shop(&[("one", run + 1)]));
+        let _ = place.cosmos(&["up"]).succeeded();
+        assert_ne!(place.id("one"), one);
+        is_whole(&place);
+        let _ = place.cosmos(&["stop", "one"]).succeeded();
+        assert_eq!(held(&place), ["one".to_owned()].into());
+        let _ = place.cosmos(&["release", "one"]).succeeded();
+        settles(&place);
+    }
 }

@@ -1,12 +1,17 @@
 //! What around the containers is taken away: networks, ports, registries, names.
 
-use std::net::TcpListener;
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    thread,
+};
 
 use super::{
     super::workspace::{
         WEB, idle,
         support::{Place, docker, free_port, inspect, output, until},
     },
+    chaos::Chaos,
     is_whole, settles,
 };
 
@@ -89,6 +94,122 @@ fn a_stranger_with_copied_labels_is_told_of_and_left_alone() {
     let _ = place.cosmos(&["down"]).succeeded();
     let still = inspect(&stranger, "{{.State.Running}}");
     assert_eq!(still.as_deref(), Some("true"));
+}
+
+/// A registry that has one word for everybody.
+fn registry_that_says(status: &'static str, body: &'static str) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let Ok(mut client) = client else { return };
+            let mut asked = [0; 8 << 10];
+            let _ = client.read(&mut asked);
+            let length = body.len();
+            let _ = write!(
+                client,
+                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    port
+}
+
+#[test]
+fn a_registry_that_says_no_keeps_only_its_own_service_waiting_and_is_told() {
+    for (status, body, told) in [
+        (
+            "401 Unauthorized",
+            r#"{"errors":[{"code":"UNAUTHORIZED","message":"who are you?"}]}"#,
+            "asks for a login",
+        ),
+        (
+            "404 Not Found",
+            r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#,
+            "was not found",
+        ),
+        (
+            "429 Too Many Requests",
+            r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"come back later"}]}"#,
+            "could not be pulled",
+        ),
+        (
+            "500 Internal Server Error",
+            "a bad day",
+            "could not be pulled",
+        ),
+    ] {
+        let port = registry_that_says(status, body);
+        let image = format!("127.0.0.1:{port}/it/nothing:1");
+        let far = idle("far", "").replace("busybox:latest", &image);
+        let place = Place::new(&(idle("one", "") + &far + &idle("two", "")));
+        let _ = place.cosmos(&["up"]).ended(1).told(&[&image, told]);
+        for name in ["one", "two"] {
+            assert!(place.running(name).is_some(), "{name} beside {status}");
+        }
+        let note = until("it is told what it waits for", || {
+            place.service("far")["note"].as_str().map(str::to_owned)
+        });
+        assert!(note.contains(told), "{status}: {note}");
+        // The image comes to be there: nobody has to say it.
+        docker(&["tag", "busybox:latest", &image]);
+        until("it runs with nobody's order", || place.running("far"));
+        is_whole(&place);
+        drop(place);
+        docker(&["rmi", &image]);
+    }
+}
+
+/// A container that goes before the network that it is in.
+struct Other(String);
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = output("docker", &["rm", "-f", &self.0]);
+    }
+}
+
+#[test]
+fn an_address_that_is_anothers_now_never_gets_what_was_for_the_one_before() {
+    let chaos = Chaos::new();
+    let place = Place::new(&format!(
+        "[network]\nisolated = true\nsubnet = \"10.211.77.0/24\"\n{WEB}"
+    ))
+    .through(chaos.socket());
+    let _ = place.cosmos(&["up"]).succeeded();
+    answers(&place);
+    let web = place.id("web");
+    let address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let address = inspect(&web, address).unwrap();
+    let network = format!("{}-{}", place.network(), place.name);
+    let other = Other(format!("{}-other", place.name));
+    // What tells of it is lost, and the address changes hands.
+    chaos.cut_events();
+    docker(&["rm", "-f", &web]);
+    docker(&[
+        "run",
+        "-d",
+        "--init",
+        "--name",
+        &other.0,
+        "--network",
+        &network,
+        "--ip",
+        &address,
+        "busybox:latest",
+        "sh",
+        "-c",
+        "mkdir /www; echo another >/www/index.html; exec httpd -f -p 80 -h /www",
+    ]);
+    until("the service itself answers again", || {
+        let answer = place.get("web", "/").ok()?;
+        assert!(!answer.body.contains("another"), "{answer:?}");
+        (answer.status == 200).then_some(())
+    });
+    assert_eq!(
+        inspect(&other.0, "{{.State.Running}}").as_deref(),
+        Some("true")
+    );
 }
 
 #[test]
