@@ -13,7 +13,7 @@ use std::{
     net::IpAddr,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{Arc, OnceLock, Weak, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -206,12 +206,14 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
         Adhoc::new(engine, store, settings.installation.clone())
     };
     let clearing = tokio::spawn(clear_up(adhoc(), interrupted));
+    let gate = Arc::new(OnceLock::new());
     let management = Management {
         controller: Arc::clone(&controller),
         adhoc: adhoc(),
         console: Arc::clone(&console),
         installation: settings.installation.clone(),
         starting: AtomicUsize::new(0),
+        rotate_token: Box::new(rotates(settings.state.clone(), Arc::clone(&gate))),
     };
     let guard = GuardConfig {
         token,
@@ -221,7 +223,9 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     };
     let limits = Limits::of_open_files(raise_open_files());
     let log = Box::new(io::stdout());
-    let shared = Shared::with_limits(guard, log, behind_the_gate(management), limits);
+    let shared = Shared::with_limits(guard.clone(), log, behind_the_gate(management), limits);
+    // What is behind the gate can change its lock, and must not keep it alive.
+    let _ = gate.set((guard, Arc::downgrade(&shared)));
     shared.read_output_by(last_output_from(console));
 
     // It is asked before a container is stopped.
@@ -265,6 +269,26 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
         return Err(ServeError::StaleSocket);
     }
     Ok(())
+}
+
+/// The gate as it was made, and where it stands.
+type Gate = Arc<OnceLock<(GuardConfig, Weak<Shared>)>>;
+
+/// Makes another token, and has the gate open to it alone.
+fn rotates(state: PathBuf, gate: Gate) -> impl Fn() -> io::Result<()> + Send + Sync {
+    move || {
+        let Some((guard, shared)) = gate.get() else {
+            return Err(io::Error::other("the proxy is still starting"));
+        };
+        let token = token::rotate(&state)?;
+        if let Some(shared) = shared.upgrade() {
+            shared.set_guard(GuardConfig {
+                token,
+                ..guard.clone()
+            });
+        }
+        Ok(())
+    }
 }
 
 /// How many files may be open, raised to as many as the engine lets us have: of some

@@ -19,7 +19,13 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::TcpStream;
 
 use super::wire::{BUILD_HEADER, ErrorBody, Event, ImageBuild, PREFIX, Problem};
-use crate::reconcile::engine::LogChunk;
+use crate::{
+    reconcile::engine::LogChunk,
+    workspace::{
+        fingerprint::hex,
+        proof::{CHALLENGE, PROOF, proof},
+    },
+};
 
 /// A server that answers, and what it wants to see first.
 #[derive(Clone)]
@@ -48,13 +54,14 @@ pub enum ClientError {
         problem: Problem,
     },
     /// It answered something that is not of this API: no proxy of ours.
-    #[error("what listens at {address} is not a Cosmos proxy")]
+    #[error("what listens at {address} does not show that it is this Cosmos proxy")]
     Stranger {
         /// Where.
         address: SocketAddr,
     },
 }
 
+type Sender = hyper::client::conn::http1::SendRequest<RequestBody>;
 type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
 
 impl Client {
@@ -207,6 +214,7 @@ impl Client {
             .await
             .map_err(|error| unreachable(error.into()))?;
         tokio::spawn(connection);
+        self.is_proven(&mut sender).await?;
         let mut request = Request::builder();
         if let Some((name, value)) = header {
             request = request.header(name, value);
@@ -241,6 +249,43 @@ impl Client {
             Err(_) => Err(ClientError::Stranger {
                 address: self.address,
             }),
+        }
+    }
+
+    /// Makes sure, before it is sent the token, that whoever listens has it: see
+    /// [`crate::workspace::proof`].
+    async fn is_proven(&self, sender: &mut Sender) -> Result<(), ClientError> {
+        let stranger = || ClientError::Stranger {
+            address: self.address,
+        };
+        let mut random = [0_u8; 32];
+        getrandom::fill(&mut random).map_err(|error| ClientError::Unreachable {
+            address: self.address,
+            source: error.to_string().into(),
+        })?;
+        let challenge = hex(&random);
+        let request = Request::builder()
+            .uri(format!("{PREFIX}/version"))
+            .header(header::HOST, format!("localhost:{}", self.address.port()))
+            .header(CHALLENGE, &challenge)
+            .body(empty())
+            .map_err(|_| stranger())?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| self.cut(error))?;
+        let shown = response.headers().get(PROOF).cloned();
+        response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|error| self.cut(error))?;
+        let expected = proof(&self.token, &challenge, self.address.port());
+        match (shown, expected) {
+            (Some(shown), Some(expected)) if shown.as_bytes() == expected.as_bytes() => {
+                sender.ready().await.map_err(|error| self.cut(error))
+            }
+            _ => Err(stranger()),
         }
     }
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::wire::{
     About, BUILD_HEADER, Containers, Copied, Credentials, Down, ErrorBody, Event, Found, Founding,
     FoundingReply, History, Newest, Ordered, PREFIX, PlanReport, PullImage, PutFiles, RemoveFiles,
-    Restored, Rollback, RunCommand, StartAdhoc, Status, Version, Wait, Waited, Why, Wish,
+    Restored, Rollback, Rotated, RunCommand, StartAdhoc, Status, Version, Wait, Waited, Why, Wish,
 };
 use crate::traffic::Code;
 
@@ -214,6 +214,13 @@ fn endpoints() -> Vec<Endpoint> {
         )
         .taking(Body::Stream("application/vnd.sqlite3"))
         .refusing(&[409, 500, 503, 507]),
+        new(
+            "post",
+            "/_cosmos/v1/token/rotate",
+            "Put another token in the place of this one. It is read through the engine.",
+            Answer::Json(of::<Rotated>),
+        )
+        .refusing(&[500, 507]),
         new(
             "put",
             "/_cosmos/v1/images",

@@ -16,6 +16,7 @@ mod problem;
 mod state;
 #[cfg(test)]
 mod tests;
+mod token;
 mod workspaces;
 
 #[cfg(test)]
@@ -67,6 +68,8 @@ pub struct Management {
     pub installation: Installation,
     /// Starts of callers without the token that are under way.
     pub starting: AtomicUsize,
+    /// Puts another token in the place of the one that opens the gate.
+    pub rotate_token: Box<dyn Fn() -> std::io::Result<()> + Send + Sync>,
 }
 
 /// Whether a request came with the token. Put into its extensions by whoever
@@ -111,6 +114,7 @@ pub fn router(management: Arc<Management>) -> Router {
         // Answered by the data plane; here are its methods.
         .route("/metrics", get(no_such_endpoint))
         .route("/state", get(state::copy).put(state::restore))
+        .route("/token/rotate", post(token::rotate))
         .route("/images", axum::routing::put(images::build))
         .route("/images/pull", post(images::pull))
         .route("/logins", post(images::log_in))

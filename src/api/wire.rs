@@ -57,6 +57,13 @@ pub struct Restored {
     pub workspaces: Vec<String>,
 }
 
+/// The answer of `POST /token/rotate`: from now on, only another token is the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Rotated {
+    /// The version of this form.
+    pub schema: u32,
+}
+
 /// The body of every refusal and failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ErrorBody {

@@ -604,7 +604,7 @@ pub(super) struct Config {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cosmos proxy status\n  cosmos proxy logs -f     what passes, as it passes\n  cosmos proxy upgrade     after an upgrade of `cosmos`"
+    after_help = "Examples:\n  cosmos proxy status\n  cosmos proxy logs -f     what passes, as it passes\n  cosmos proxy upgrade     after an upgrade of `cosmos`\n  cosmos proxy rotate-token"
 )]
 pub(super) struct ProxyArgs {
     #[command(subcommand)]
@@ -659,6 +659,8 @@ pub(super) enum ProxyVerb {
     Upgrade,
     /// Remove the proxy; the state stays, and so does what runs
     Rm,
+    /// Replace the token that opens the proxy, as after somebody may have seen it
+    RotateToken,
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use futures_util::StreamExt as _;
+use hyper::Method;
 
 use super::{
     args::{Global, ProxyArgs, ProxyVerb},
@@ -11,7 +12,7 @@ use super::{
     ui::outln,
 };
 use crate::{
-    api::wire::Version,
+    api::wire::{Rotated, Version},
     docker::{DockerEngine, bootstrap::FoundProxy},
     reconcile::engine::{Console as _, LogChunk, LogOptions},
 };
@@ -22,6 +23,7 @@ pub(super) async fn run(global: Global, args: ProxyArgs) -> Result<ExitCode, Fai
         ProxyVerb::Logs { follow, tail } => logs(follow, tail).await,
         ProxyVerb::Upgrade => upgrade(&global).await,
         ProxyVerb::Rm => rm(&global).await,
+        ProxyVerb::RotateToken => rotate_token(&global).await,
     }
 }
 
@@ -106,6 +108,18 @@ async fn upgrade(global: &Global) -> Result<ExitCode, Failure> {
             .and_then(|found| found.version)
             .unwrap_or_else(|| "none".to_owned());
         outln!("proxy upgraded: {before} -> {}", version.version);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Puts another token in the place of the one we have, and fetches it.
+async fn rotate_token(global: &Global) -> Result<ExitCode, Failure> {
+    let client = bootstrap::existing(global).await?;
+    let _: Rotated = client.call(Method::POST, "/token/rotate").await?;
+    // The old one opens nothing any more, so that this asks the engine.
+    bootstrap::existing(global).await?;
+    if !global.quiet {
+        outln!("token rotated; `cosmos` finds the new one by itself");
     }
     Ok(ExitCode::SUCCESS)
 }

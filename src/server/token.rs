@@ -17,6 +17,11 @@ pub(super) fn keep(folder: &Path) -> io::Result<Token> {
     }
 }
 
+/// Makes another in its place.
+pub(super) fn rotate(folder: &Path) -> io::Result<Token> {
+    make(&folder.join(FILE))
+}
+
 /// Written beside its place and renamed, so that nobody ever reads half of it.
 fn make(path: &Path) -> io::Result<Token> {
     let mut secret = [0_u8; 32];

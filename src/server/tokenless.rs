@@ -70,6 +70,7 @@ async fn asked_for(body: Vec<u8>) -> Option<ContainerCreateBody> {
         console,
         installation: installation.clone(),
         starting: AtomicUsize::new(0),
+        rotate_token: Box::new(|| Ok(())),
     }));
     let request = Request::post("/container")
         .header("content-type", "application/json")

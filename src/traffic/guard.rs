@@ -20,7 +20,7 @@ use hyper::{
     HeaderMap, Method, Uri, Version,
     header::{
         AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE,
-        FORWARDED, HOST, HeaderName, ORIGIN, REFERER, TRANSFER_ENCODING, VIA,
+        FORWARDED, HOST, HeaderName, HeaderValue, ORIGIN, REFERER, TRANSFER_ENCODING, VIA,
     },
 };
 use subtle::ConstantTimeEq as _;
@@ -30,7 +30,7 @@ use super::{
     authority::Authority,
     refusal::{Code, Refusal},
 };
-use crate::workspace::Tokenless;
+use crate::workspace::{Tokenless, proof};
 
 /// The path of the tokenless call.
 pub const CONTAINER_PATH: &str = "/container";
@@ -55,6 +55,12 @@ impl Token {
     pub fn new(secret: impl Into<String>) -> Option<Self> {
         let secret = secret.into();
         (secret.len() >= 32).then_some(Self(secret))
+    }
+
+    /// What shows a client that we have it, if it asks: see [`crate::workspace::proof`].
+    pub(super) fn proof(&self, asked: &HeaderMap, port: u16) -> Option<HeaderValue> {
+        let challenge = asked.get(proof::CHALLENGE)?.to_str().ok()?;
+        HeaderValue::from_str(&proof::proof(&self.0, challenge, port)?).ok()
     }
 
     fn is(&self, given: &[u8]) -> bool {

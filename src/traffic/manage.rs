@@ -13,6 +13,8 @@ use hyper::{
 };
 use tokio::time::Instant;
 
+use crate::workspace::proof::PROOF;
+
 use super::{
     Shared,
     answer::{Explanation, Form},
@@ -110,16 +112,26 @@ pub(super) async fn manage(
     response.map(|body| ResponseBody::boxed(body, trace))
 }
 
-/// Counts a refusal and answers it.
+/// Counts a refusal and answers it. Who asks for a proof before they send the token is
+/// refused as well, and gets it.
 pub(super) fn refuse<B>(
     shared: &Shared,
     refusal: Refusal,
     request: &Request<B>,
     mut trace: Trace,
 ) -> Response<ResponseBody> {
-    shared.refusals.count(refusal.code);
-    trace.refused(refusal.code.as_str());
-    let response = Explanation::from(refusal).into_response(Form::wanted(request.headers()));
+    let guard = shared.guard();
+    let proof = (refusal.code == Code::TokenRequired)
+        .then(|| guard.token.proof(request.headers(), guard.port))
+        .flatten();
+    if proof.is_none() {
+        shared.refusals.count(refusal.code);
+        trace.refused(refusal.code.as_str());
+    }
+    let mut response = Explanation::from(refusal).into_response(Form::wanted(request.headers()));
+    if let Some(proof) = proof {
+        response.headers_mut().insert(PROOF, proof);
+    }
     trace.answered(response.status());
     response.map(|bytes| ResponseBody::whole(bytes, trace))
 }

@@ -18,6 +18,7 @@ pub mod name;
 pub mod observed;
 pub mod order;
 pub mod overrides;
+pub mod proof;
 
 pub use container::{
     Build, Container, Device, File, Hooks, Image, Logging, Mount, MountSource, PortPublish,

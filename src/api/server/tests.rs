@@ -25,6 +25,7 @@ fn management(observed: Observed) -> (Arc<FakeEngine>, Router) {
         console: engine.clone(),
         installation,
         starting: AtomicUsize::new(0),
+        rotate_token: Box::new(|| Ok(())),
     };
     (engine, router(Arc::new(management)))
 }

@@ -64,7 +64,7 @@ impl Call {
         for (name, value) in &self.headers {
             headers.append(
                 HeaderName::from_bytes(name.as_bytes()).unwrap(),
-                hyper::header::HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
             );
         }
         let networks = [

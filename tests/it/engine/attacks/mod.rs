@@ -6,6 +6,7 @@
 
 mod containers;
 mod forged;
+mod impostor;
 mod machines;
 mod pages;
 

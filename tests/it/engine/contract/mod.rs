@@ -58,6 +58,8 @@ fn schemathesis_finds_no_5xx_and_no_undocumented_answer() {
             &env::var("COSMOS_TEST_EXAMPLES").unwrap_or(EXAMPLES.to_owned()),
         ])
         .args(["--exclude-checks", LEFT_OUT])
+        // It would be the last of all good answers.
+        .args(["--exclude-path", "/_cosmos/v1/token/rotate"])
         .args(["--request-timeout", "30", "--no-color"])
         .output()
         .unwrap();

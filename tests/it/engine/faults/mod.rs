@@ -91,8 +91,10 @@ fn services(status: &serde_json::Value) -> impl Iterator<Item = (String, String)
 /// Waits, without giving any order, until everything is as declared and held,
 /// and each service has the one container of its name.
 fn settles(place: &Place) {
+    let mut last = Last::default();
     until("everything is as declared, by itself", || {
         let status = status(place);
+        last.0 = format!("{status}\n{:?}", place.containers(&["kind=service"]));
         let mut allowed = BTreeSet::new();
         for (name, state) in services(&status) {
             let container = place.container(&name);
@@ -110,6 +112,18 @@ fn settles(place: &Place) {
         let there: BTreeSet<_> = place.containers(&["kind=service"]).into_iter().collect();
         (there == allowed).then_some(())
     });
+}
+
+/// What was seen last, for whoever reads of a failure.
+#[derive(Default)]
+struct Last(String);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seen last: {}", self.0);
+        }
+    }
 }
 
 /// `up` goes through, and another one finds nothing to do.
