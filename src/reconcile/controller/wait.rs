@@ -527,6 +527,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_clock_that_was_set_back_or_forward_keeps_nobody_waiting() {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        let now = SystemTime::now();
+        for since in [now + DAY, now - DAY] {
+            let bench = up(service("node:20")).await;
+            change(&bench, |web| web.state = ContainerState::Running { since });
+            let begun = Instant::now();
+            let found = waiting(&bench, "web", None).await.unwrap();
+            assert_eq!(found, Ok(met(Condition::Ready)));
+            assert_eq!(begun.elapsed(), Duration::ZERO);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn when_the_time_is_over_it_says_what_is_not_so_and_the_last_lines() {
         let mut checked = service("node:20").probed();
         if let Some(health) = &mut checked.health {

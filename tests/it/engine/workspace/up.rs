@@ -287,3 +287,19 @@ fn a_config_file_and_a_secret_are_in_the_container_and_their_content_is_its_iden
     assert_eq!(read(), "secondshush");
     let _ = place.cosmos(&["up"]).was_up_to_date();
 }
+
+#[test]
+fn the_proxy_is_nobody_over_a_socket_that_only_a_group_may_use() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    // A group that no system has given a name.
+    const GROUP: u32 = 54_321;
+    let chaos = crate::engine::faults::chaos::Chaos::new();
+    chown(chaos.socket(), Some(0), Some(GROUP)).unwrap();
+    std::fs::set_permissions(chaos.socket(), std::fs::Permissions::from_mode(0o660)).unwrap();
+    let place = Place::new(&idle("one", "")).through(chaos.socket());
+    let _ = place.cosmos(&["up"]).succeeded();
+    assert!(place.running("one").is_some());
+    let is = inspect(&place.proxy(), "{{.Config.User}} {{.HostConfig.GroupAdd}}");
+    assert_eq!(is.as_deref(), Some("65532:65532 [54321]"));
+}
