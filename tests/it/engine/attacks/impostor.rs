@@ -1,6 +1,7 @@
 //! By another user of this machine, who takes the proxy's port while nobody has it.
 
 use std::{
+    fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     sync::{
@@ -11,7 +12,10 @@ use std::{
 };
 
 use super::Stronghold;
-use crate::engine::workspace::{idle, support::docker};
+use crate::engine::workspace::{
+    idle,
+    support::{docker, inspect},
+};
 
 /// Somebody at a port, who writes down all that they hear. They go with this.
 struct Impostor {
@@ -78,6 +82,67 @@ fn whoever_takes_the_proxys_port_is_not_sent_the_token() {
     let heard = impostor.heard.lock().unwrap().clone();
     assert!(heard.contains("cosmos-challenge"), "{heard}");
     assert!(!heard.contains(&token), "{heard}");
+}
+
+#[test]
+fn the_token_is_in_nothing_that_is_said_shown_or_kept_but_its_two_files() {
+    let stronghold = Stronghold::new(&idle("one", ""));
+    let place = &stronghold.place;
+    let token = place.token();
+    let backup = place.elsewhere().join("state.db");
+    let backup = backup.to_str().unwrap();
+    let mut texts = Vec::new();
+    for verb in [
+        &["up"][..],
+        &["up", "--progress", "json"],
+        &["status", "--json"],
+        &["plan", "--json"],
+        &["history", "--json"],
+        &["why", "one"],
+        &["config", "--json"],
+        &["logs", "one"],
+        &["logs", "--http", "--json"],
+        &["proxy", "status", "--json"],
+        &["proxy", "logs"],
+        &["stop", "nobody"],
+        &["state", "backup", backup],
+    ] {
+        let said = place.cosmos(verb);
+        texts.push((verb.join(" "), said.stdout + &said.stderr));
+    }
+    let process = inspect(&place.proxy(), "{{.State.Pid}}").unwrap();
+    for file in [
+        backup.to_owned(),
+        format!("/proc/{process}/cmdline"),
+        format!("/proc/{process}/environ"),
+    ] {
+        let bytes = fs::read(&file).unwrap();
+        texts.push((file, String::from_utf8_lossy(&bytes).into_owned()));
+    }
+    for container in [place.proxy(), place.container("one")] {
+        texts.push((
+            format!("inspect {container}"),
+            docker(&["inspect", &container]),
+        ));
+        texts.push((format!("logs {container}"), docker(&["logs", &container])));
+    }
+    let folder = place.elsewhere().join("volume");
+    let state = format!("{}:/var/lib/cosmos", place.proxy());
+    docker(&["cp", &state, folder.to_str().unwrap()]);
+    let mut kept = 0;
+    for file in fs::read_dir(&folder).unwrap() {
+        let file = file.unwrap().path();
+        let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
+        match file.ends_with("token") {
+            true => kept += usize::from(text.trim() == token),
+            false => texts.push((file.display().to_string(), text)),
+        }
+    }
+    assert_eq!(kept, 1);
+    for (what, text) in texts {
+        assert!(!text.is_empty() || what.starts_with("logs"), "{what}");
+        assert!(!text.contains(&token), "{what}");
+    }
 }
 
 #[test]

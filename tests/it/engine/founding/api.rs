@@ -42,6 +42,30 @@ fn the_founding_curl_starts_a_container() {
 }
 
 #[test]
+fn the_founding_curl_is_obeyed_over_both_kinds_of_addresses() {
+    let cosmos = Cosmos::ready();
+    for address in ["127.0.0.1", "[::1]"] {
+        if std::net::TcpListener::bind(format!("{address}:0")).is_err() {
+            assert_eq!(address, "[::1]", "only IPv6 may be missing");
+            continue;
+        }
+        let reply = cosmos.curl([
+            "-X",
+            "POST",
+            &format!("http://{address}:{}/container", cosmos.port()),
+            "-H",
+            "Content-Type: application/json",
+            "-d",
+            r#"{"action":"start","image":"alpine:latest","args":["true"]}"#,
+        ]);
+        allow_duplicates!(assert_snapshot!(reply, @r#"
+        {"container_id":"<64 hex>","status":"started"}[no newline]
+        [exit code 0]
+        "#));
+    }
+}
+
+#[test]
 fn what_curl_starts_has_its_limits() {
     let cosmos = Cosmos::ready();
     let name = cosmos.name("limited");
