@@ -124,9 +124,13 @@ pub(super) fn refuse<B>(
     let proof = (refusal.code == Code::TokenRequired)
         .then(|| guard.token.proof(request.headers(), guard.port))
         .flatten();
-    if proof.is_none() {
-        shared.refusals.count(refusal.code);
-        trace.refused(refusal.code.as_str());
+    match proof {
+        // Every call of `cosmos` begins so: it is no attempt at anything.
+        Some(_) => trace.refused("challenge"),
+        None => {
+            shared.refusals.count(refusal.code);
+            trace.refused(refusal.code.as_str());
+        }
     }
     let mut response = Explanation::from(refusal).into_response(Form::wanted(request.headers()));
     if let Some(proof) = proof {

@@ -408,7 +408,8 @@ fn what_is_synced_is_in_every_replica_and_goes_where_it_is_deleted() {
 
     // A new container begins without it, and gets all of it.
     save(&place, "cosmos.toml", &with("2"));
-    watching.expect("2 files synced to one");
+    // All of it: a container that somebody removes in the middle of an `up` fails that.
+    watching.expect_each(&["Ready in ", "2 files synced to one"]);
     has("deep/a", Some("2"));
     // Whoever made it anew.
     docker(&["rm", "-f", &replicas[0]]);
