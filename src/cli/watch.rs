@@ -56,6 +56,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// The same while containers are being made: one may not get ready without its files.
 const LOOK_AGAIN_MEANWHILE: Duration = Duration::from_millis(300);
 
+/// How long whoever interrupts waits for what is under way to let go.
+const PATIENCE: Duration = Duration::from_millis(300);
+
 /// Looked for less often than this, a save is not noticed while one waits for it.
 const LONGEST_POLL: Duration = Duration::from_secs(60);
 
@@ -217,7 +220,7 @@ impl Session {
             let next = [self.begin(now), self.begin_sync(now)];
             tokio::select! {
                 // Cancel-safe, all of them: what is not taken is there next time.
-                _ = self.interrupts.recv() => return Err(self.end()),
+                _ = self.interrupts.recv() => return Err(self.end().await),
                 Some(told) = self.told.recv() => self.hear(told),
                 done = ended(&mut self.working) => {
                     self.finish(&done.unwrap_or_default());
@@ -507,9 +510,13 @@ impl Session {
         }
     }
 
-    fn end(mut self) -> Failure {
+    /// Says what becomes of all that. These are the last words: whoever still works could
+    /// only add that somebody hung up.
+    async fn end(mut self) -> Failure {
+        let was_working = give_up(self.working.take()).await;
+        give_up(self.syncing.take()).await;
         let key = &self.loaded.workspace.identity;
-        if self.working.take().is_some() {
+        if was_working {
             self.say(format_args!(
                 "\nnot watching any more: the proxy goes on with what it was told, a build is given up. `{key}` stays up; `cosmos down` takes it down"
             ));
@@ -603,6 +610,19 @@ async fn ended<T>(task: &mut Option<JoinHandle<T>>) -> Option<T> {
     let done = running.await.ok();
     *task = None;
     done
+}
+
+/// Ends a task wherever it is; whether there was one that had not ended.
+async fn give_up<T>(task: Option<JoinHandle<T>>) -> bool {
+    let Some(running) = task else {
+        return false;
+    };
+    running.abort();
+    match tokio::time::timeout(PATIENCE, running).await {
+        Ok(ended) => ended.is_err(),
+        // It is in the middle of a large file, say.
+        Err(_) => true,
+    }
 }
 
 /// What is due, and when what is not will be.
