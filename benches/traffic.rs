@@ -40,7 +40,7 @@ use cosmos::{
         routes::{Address, Leads, Rule, Target, Upstream, UpstreamKey},
         serve,
     },
-    workspace::Tokenless,
+    workspace::{CaptureMode, Tokenless},
 };
 use tempfile::TempDir;
 
@@ -368,6 +368,7 @@ fn proxy(listen: &str, upstream: &str, log: &str) {
         service: Some("web".to_owned()),
         url: format!("http://{HOST}:8080"),
         hold: None,
+        capture: CaptureMode::default(),
         leads: Leads::To(vec![upstream]),
     };
     shared.set_routes(Arc::new(Routes::new([Rule {

@@ -43,8 +43,9 @@
 //! | [`watch`] | what changed on disk | - |
 //! | [`reconcile`] | making it true: the engine's port, the executor, the loop | `workspace`, `plan`, `store` |
 //! | [`docker`] | the engine | `workspace`, `plan`, `reconcile` |
-//! | [`api`] | both ends of the wire | `workspace`, `plan`, `reconcile` |
-//! | [`server`] | `cosmos serve`: where the parts are wired | `workspace`, `plan`, `store`, `traffic`, `reconcile`, `docker`, `api` |
+//! | [`api`] | both ends of the wire | `workspace`, `plan`, `reconcile`, `traffic` |
+//! | [`dashboard`] | the inspector's page | `workspace` |
+//! | [`server`] | `cosmos serve`: where the parts are wired | `workspace`, `plan`, `store`, `traffic`, `reconcile`, `docker`, `api`, `dashboard` |
 //! | [`cli`] | one verb per file; the only part that prints | `workspace`, `plan`, `config`, `watch`, `reconcile`, `api`, `docker*`, `server*` |
 //!
 //! Some crates have a home, so that what they do is in one place:
@@ -57,7 +58,7 @@
 //! | `saphyr_parser` | `config` |
 //! | `notify` | `watch` |
 //! | `clap` | `cli` |
-//! | `axum` | `api`, `server` |
+//! | `axum` | `api`, `dashboard`, `server` |
 //! | `tokio` | `traffic`, `reconcile`, `store`, `docker`, `api`, `server`, `cli` |
 //!
 //! # Where to start reading
@@ -78,6 +79,7 @@
 pub mod api;
 pub mod cli;
 pub mod config;
+pub mod dashboard;
 pub mod docker;
 pub mod plan;
 pub mod reconcile;

@@ -30,7 +30,8 @@ use tokio::{
 use tower_service::Service as _;
 
 use crate::{
-    api::server::{Management, Trusted, router, takes_stream},
+    api::server::{Management, Trusted, Usages, router, takes_stream},
+    dashboard,
     docker::{DockerEngine, Endpoint, EndpointError, SecretSource, proxy},
     reconcile::{
         adhoc::Adhoc,
@@ -207,12 +208,15 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     };
     let clearing = tokio::spawn(clear_up(adhoc(), interrupted));
     let gate = Arc::new(OnceLock::new());
+    let passing = Arc::new(OnceLock::new());
     let management = Management {
         controller: Arc::clone(&controller),
         adhoc: adhoc(),
         console: Arc::clone(&console),
         installation: settings.installation.clone(),
         starting: AtomicUsize::new(0),
+        passing: Arc::clone(&passing),
+        usages: Usages::default(),
         rotate_token: Box::new(rotates(settings.state.clone(), Arc::clone(&gate))),
     };
     let guard = GuardConfig {
@@ -226,6 +230,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let shared = Shared::with_limits(guard.clone(), log, behind_the_gate(management), limits);
     // What is behind the gate can change its lock, and must not keep it alive.
     let _ = gate.set((guard, Arc::downgrade(&shared)));
+    let _ = passing.set(Arc::downgrade(&shared));
     shared.read_output_by(last_output_from(console));
 
     // It is asked before a container is stopped.
@@ -364,14 +369,18 @@ async fn listen(address: &str) -> Result<TcpListener, ServeError> {
     })
 }
 
-/// The API as the listener calls it, for callers that the gate let through.
+/// The API, and the dashboard's files, as the listener calls them: for callers that the
+/// gate let through to them.
 fn behind_the_gate(management: Management) -> traffic::Management {
-    let router = router(Arc::new(management));
+    let api = router(Arc::new(management));
+    let page = dashboard::router();
     Arc::new(move |mut request, caller| {
-        request
-            .extensions_mut()
-            .insert(Trusted(caller == Caller::Token));
-        let mut router = router.clone();
+        let is_trusted = matches!(caller, Caller::Token | Caller::Dashboard);
+        request.extensions_mut().insert(Trusted(is_trusted));
+        let mut router = match caller {
+            Caller::Visitor => page.clone(),
+            Caller::Token | Caller::Dashboard | Caller::Anonymous => api.clone(),
+        };
         Box::pin(async move {
             let answered = router.call(request.map(Body::new)).await;
             let response = answered.unwrap_or_else(|never| match never {});

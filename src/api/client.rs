@@ -308,6 +308,13 @@ impl Client {
         &self,
         response: Response<Incoming>,
     ) -> impl Stream<Item = Result<Event, ClientError>> + use<> {
+        self.json_lines(response)
+    }
+
+    fn json_lines<T: DeserializeOwned>(
+        &self,
+        response: Response<Incoming>,
+    ) -> impl Stream<Item = Result<T, ClientError>> + use<T> {
         let address = self.address;
         self.split(response, take_line).map(move |line| {
             serde_json::from_slice(&line?).map_err(|_| ClientError::Stranger { address })
@@ -340,6 +347,18 @@ impl Client {
                 }
             },
         )
+    }
+
+    /// Follows lines of JSON.
+    ///
+    /// # Errors
+    /// If it cannot be reached or says no.
+    pub async fn lines<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<impl Stream<Item = Result<T, ClientError>> + use<T>, ClientError> {
+        let response = self.send(Method::GET, path, empty()).await?;
+        Ok(self.json_lines(response))
     }
 
     fn cut(&self, error: hyper::Error) -> ClientError {

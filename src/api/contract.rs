@@ -11,9 +11,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::wire::{
-    About, BUILD_HEADER, Containers, Copied, Credentials, Down, ErrorBody, Event, Found, Founding,
-    FoundingReply, History, Newest, Ordered, PREFIX, PlanReport, PullImage, PutFiles, RemoveFiles,
-    Restored, Rollback, Rotated, RunCommand, StartAdhoc, Status, Version, Wait, Waited, Why, Wish,
+    About, BUILD_HEADER, Cleared, Containers, Copied, Credentials, Curl, Down, Edits, ErrorBody,
+    Event, ExchangeLine, ExchangeList, Following, Found, Founding, FoundingReply, History,
+    Invitation, LiveLine, Newest, OneExchange, Ordered, PREFIX, PlanReport, PullImage, PutFiles,
+    RemoveFiles, Replayed, Restored, Rollback, Rotated, RunCommand, Session, StartAdhoc, Status,
+    Version, Wait, Waited, Wanted, Why, Wish,
 };
 use crate::traffic::Code;
 
@@ -37,6 +39,8 @@ enum Answer {
     Json(Typed),
     /// Lines of JSON, an [`Event`] each, as they happen.
     Events,
+    /// Lines of JSON of this type, for as long as somebody listens.
+    Lines(Typed),
     Bytes(&'static str),
 }
 
@@ -146,6 +150,13 @@ fn endpoints() -> Vec<Endpoint> {
         .refusing(&[409, 500, 503]),
         new(
             "get",
+            "/_cosmos/v1/workspaces/{key}/plan",
+            "What is still to be done of what was declared last.",
+            Answer::Json(of::<PlanReport>),
+        )
+        .refusing(&[404, 409, 500, 503]),
+        new(
+            "get",
             "/_cosmos/v1/workspaces/{key}/wait",
             "Answer once services and commands are as is asked for.",
             Answer::Json(of::<Waited>),
@@ -214,6 +225,80 @@ fn endpoints() -> Vec<Endpoint> {
         )
         .taking(Body::Stream("application/vnd.sqlite3"))
         .refusing(&[409, 500, 503, 507]),
+        new(
+            "get",
+            "/_cosmos/v1/live",
+            "How everything is, and how it comes to be.",
+            Answer::Lines(of::<LiveLine>),
+        )
+        .refusing(&[503]),
+        new(
+            "post",
+            "/_cosmos/v1/session/invite",
+            "A code with which the dashboard is opened: once, within two minutes.",
+            Answer::Json(of::<Invitation>),
+        )
+        .refusing(&[500, 503]),
+        new(
+            "post",
+            "/_cosmos/v1/session",
+            "Redeem a code, which is the bearer of this call, for a session.",
+            Answer::Json(of::<Session>),
+        )
+        .refusing(&[401, 503]),
+        new(
+            "get",
+            "/_cosmos/v1/exchanges",
+            "The newest exchanges, without secrets.",
+            Answer::Json(of::<ExchangeList>),
+        )
+        .asking(of::<Wanted>)
+        .refusing(&[400, 503]),
+        new(
+            "delete",
+            "/_cosmos/v1/exchanges",
+            "Forget all exchanges that are over.",
+            Answer::Json(of::<Cleared>),
+        )
+        .refusing(&[503]),
+        new(
+            "get",
+            "/_cosmos/v1/exchanges/follow",
+            "Each exchange that is new or has changed, in its newest state.",
+            Answer::Lines(of::<ExchangeLine>),
+        )
+        .asking(of::<Following>)
+        .refusing(&[400, 503]),
+        new(
+            "get",
+            "/_cosmos/v1/exchanges/har",
+            "The newest exchanges as an HTTP Archive, version 1.2.",
+            Answer::Json(of::<BTreeMap<String, Value>>),
+        )
+        .asking(of::<Wanted>)
+        .refusing(&[400, 503]),
+        new(
+            "get",
+            "/_cosmos/v1/exchanges/{number}",
+            "All that is kept of one exchange.",
+            Answer::Json(of::<OneExchange>),
+        )
+        .refusing(&[404, 503]),
+        new(
+            "get",
+            "/_cosmos/v1/exchanges/{number}/curl",
+            "An exchange's request as a command for a shell.",
+            Answer::Json(of::<Curl>),
+        )
+        .refusing(&[404, 503]),
+        new(
+            "post",
+            "/_cosmos/v1/exchanges/{number}/replay",
+            "Send an exchange's request again, as it was or edited.",
+            Answer::Json(of::<Replayed>),
+        )
+        .taking(Body::Json(of::<Edits>))
+        .refusing(&[404, 409, 503]),
         new(
             "post",
             "/_cosmos/v1/token/rotate",
@@ -536,6 +621,19 @@ fn responses(endpoint: &Endpoint, answered: &mut SchemaGenerator) -> Value {
             json!({ "type": "string", "description": "Lines of JSON, each an `Event`." }),
             "What happens, a line each, as it happens. The last line says how it ended: `finished`, `failed` or what was wanted.",
         ),
+        Answer::Lines(typed) => {
+            // A body of many lines is of no type; each of them is.
+            let line = typed(answered).to_value();
+            let line = line["$ref"]
+                .as_str()
+                .and_then(|path| path.rsplit('/').next());
+            let line = line.unwrap_or_default();
+            (
+                "application/x-ndjson",
+                json!({ "type": "string", "description": format!("Lines of JSON, each of `{line}`.") }),
+                "What happens, a line each, for as long as somebody listens.",
+            )
+        }
         Answer::Bytes(media) => (
             media,
             json!({ "type": "string", "format": "binary" }),
@@ -603,6 +701,8 @@ fn refusals(endpoint: &Endpoint) -> BTreeMap<u16, String> {
         .collect();
     for status in endpoint.refusals {
         let own = match status {
+            400 => "It cannot be read.",
+            401 => "There is no such code.",
             404 => "There is no such thing.",
             409 => "Something is in the way.",
             429 => "There are too many already.",

@@ -8,11 +8,14 @@
 //! the bytes themselves.
 
 mod containers;
+mod exchanges;
 mod files;
 mod founding;
 mod images;
 mod input;
+mod live;
 mod problem;
+mod session;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -22,7 +25,9 @@ mod workspaces;
 #[cfg(test)]
 pub(super) use containers::LogQuery;
 
-use std::sync::{Arc, atomic::AtomicUsize};
+pub use live::Usages;
+
+use std::sync::{Arc, OnceLock, Weak, atomic::AtomicUsize};
 
 use axum::{
     Json, Router,
@@ -33,6 +38,7 @@ use axum::{
 };
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, stream};
+use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::wire::{API_VERSION, ErrorBody, Event, PREFIX, Problem, Version};
@@ -42,6 +48,7 @@ use crate::{
         controller::Controller,
         engine::{Console, EngineError, LogChunk},
     },
+    traffic::Shared,
     workspace::Installation,
 };
 
@@ -68,8 +75,20 @@ pub struct Management {
     pub installation: Installation,
     /// Starts of callers without the token that are under way.
     pub starting: AtomicUsize,
+    /// What passes, once it may.
+    pub passing: Arc<OnceLock<Weak<Shared>>>,
+    /// What containers use.
+    pub usages: Usages,
     /// Puts another token in the place of the one that opens the gate.
     pub rotate_token: Box<dyn Fn() -> std::io::Result<()> + Send + Sync>,
+}
+
+impl Management {
+    /// The data plane.
+    fn proxy(&self) -> Result<Arc<Shared>, Problem> {
+        let passing = self.passing.get().and_then(Weak::upgrade);
+        passing.ok_or_else(|| Problem::new("starting", "the proxy is still starting"))
+    }
 }
 
 /// Whether a request came with the token. Put into its extensions by whoever
@@ -91,7 +110,10 @@ pub fn router(management: Arc<Management>) -> Router {
                 .put(workspaces::apply)
                 .delete(workspaces::down),
         )
-        .route("/workspaces/{key}/plan", post(workspaces::plan))
+        .route(
+            "/workspaces/{key}/plan",
+            get(workspaces::pending).post(workspaces::plan),
+        )
         .route("/workspaces/{key}/wait", get(workspaces::wait))
         .route("/workspaces/{key}/rollback", post(workspaces::rollback))
         .route("/workspaces/{key}/history", get(workspaces::history))
@@ -111,6 +133,15 @@ pub fn router(management: Arc<Management>) -> Router {
             "/workspaces/{key}/services/{service}/files/remove",
             post(files::remove),
         )
+        .route("/live", get(live::follow))
+        .route("/session", post(session::open))
+        .route("/session/invite", post(session::invite))
+        .route("/exchanges", get(exchanges::list).delete(exchanges::clear))
+        .route("/exchanges/follow", get(exchanges::follow))
+        .route("/exchanges/har", get(exchanges::har))
+        .route("/exchanges/{number}", get(exchanges::one))
+        .route("/exchanges/{number}/curl", get(exchanges::curl))
+        .route("/exchanges/{number}/replay", post(exchanges::replay))
         // Answered by the data plane; here are its methods.
         .route("/metrics", get(no_such_endpoint))
         .route("/state", get(state::copy).put(state::restore))
@@ -213,6 +244,24 @@ pub(super) fn events(receiver: mpsc::UnboundedReceiver<Event>) -> Response {
         ))
     });
     streamed("application/x-ndjson", lines)
+}
+
+/// Answers with lines of JSON, some at a time, at the pace of whoever reads them.
+fn lines<T: Serialize + Send + 'static>(receiver: mpsc::Receiver<Vec<T>>) -> Response {
+    let batches = stream::unfold(receiver, |mut receiver| async move {
+        let batch = receiver.recv().await?;
+        let mut text = Vec::new();
+        for line in batch {
+            // Into memory, which takes everything.
+            let _ = serde_json::to_writer(&mut text, &line);
+            text.push(b'\n');
+        }
+        Some((
+            Ok::<_, std::convert::Infallible>(Bytes::from(text)),
+            receiver,
+        ))
+    });
+    streamed("application/x-ndjson", batches)
 }
 
 /// Answers with a container's output in frames.

@@ -21,6 +21,13 @@ pub use crate::{
         event::{Event, Outcome, Problem},
         history::{Cause, Doing, EntryState, RevisionState, StepResult, Told},
     },
+    traffic::{
+        Edits,
+        exchange::{
+            Body, Content, Exchange, Line as ExchangeLine, Message, Side as ExchangeSide,
+            State as ExchangeState, Summary,
+        },
+    },
     workspace::{Hold, Mount, Override, PortPublish, Readiness, SecretName, Workspace},
 };
 
@@ -62,6 +69,142 @@ pub struct Restored {
 pub struct Rotated {
     /// The version of this form.
     pub schema: u32,
+}
+
+/// The answer of `POST /session/invite`: with it the dashboard is opened, once and soon.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Invitation {
+    /// The version of this form.
+    pub schema: u32,
+    /// The code.
+    pub code: String,
+}
+
+/// The answer of `POST /session`, whose bearer is a code.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Session {
+    /// The version of this form.
+    pub schema: u32,
+    /// What the dashboard's calls carry from now on.
+    pub token: String,
+}
+
+/// Which exchanges: the query of `GET /exchanges` and `GET /exchanges/har`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Wanted {
+    /// What they have to be: `service:api status:>=500`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// How many of the newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// The query of `GET /exchanges/follow`. Answers with [`ExchangeLine`]s.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Following {
+    /// What they have to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// The newest change that is known already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// The process that it is known of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<String>,
+}
+
+/// `GET /exchanges`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct ExchangeList {
+    /// The version of this form.
+    pub schema: u32,
+    /// Stands for the process: with another one, numbers begin anew.
+    pub epoch: String,
+    /// The newest change.
+    pub seq: u64,
+    /// How many were not captured since the start.
+    pub dropped: u64,
+    /// The newest first.
+    pub exchanges: Vec<Summary>,
+}
+
+/// `GET /exchanges/NUMBER`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct OneExchange {
+    /// The version of this form.
+    pub schema: u32,
+    /// All that is kept of it.
+    pub exchange: Exchange,
+}
+
+/// `GET /exchanges/NUMBER/curl`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Curl {
+    /// The version of this form.
+    pub schema: u32,
+    /// What a shell is given to send the request again.
+    pub command: String,
+}
+
+/// The answer of `POST /exchanges/NUMBER/replay`, whose body is an [`Edits`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Replayed {
+    /// The version of this form.
+    pub schema: u32,
+    /// The exchange that it became.
+    pub number: u64,
+}
+
+/// The answer of `DELETE /exchanges`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Cleared {
+    /// The version of this form.
+    pub schema: u32,
+}
+
+/// One line of `GET /live`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum LiveLine {
+    /// The first one.
+    Hello {
+        /// Of the program.
+        version: String,
+        /// Whose it is.
+        installation: String,
+        /// The port that is published on the host.
+        port: u16,
+    },
+    /// How everything is: the first, and whenever something has changed.
+    State {
+        /// Every workspace that is up.
+        workspaces: Vec<Status>,
+        /// Every ad-hoc container.
+        adhoc: Vec<ContainerStatus>,
+    },
+    /// What containers use.
+    Usage {
+        /// When it was measured, in milliseconds since the epoch.
+        at: u64,
+        /// Of each that runs, by id.
+        containers: BTreeMap<String, Usage>,
+    },
+    /// Nothing happened, and the stream is well.
+    Alive,
+}
+
+/// What one container uses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Usage {
+    /// In percent of one core.
+    pub cpu: f64,
+    /// In bytes, without what the kernel keeps of files and could give up.
+    pub memory: u64,
+    /// The most that it may use, in bytes, if there is one.
+    pub limit: Option<u64>,
 }
 
 /// The body of every refusal and failure.

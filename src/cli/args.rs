@@ -87,6 +87,10 @@ pub(super) enum Verb {
     Status(Status),
     /// Show what containers say
     Logs(Logs),
+    /// Show the requests that pass the proxy, and send them again
+    Http(Http),
+    /// Open the inspector in a browser
+    Dashboard(Dashboard),
     /// Run a command in a running container
     Exec(Exec),
     /// Run a command that the config declares
@@ -370,6 +374,94 @@ pub(super) struct Logs {
     /// Each request as the line of JSON that the proxy wrote
     #[arg(long, requires = "http")]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  cosmos http                                 the newest, oldest first\n  cosmos http -f service:api status:>=500     as they pass\n  cosmos http 'path:/v1 method:POST slower:200ms timeout'\n  cosmos http show 12                         all of one: headers and bodies\n  cosmos http replay 12 -d '{\"a\":2}'          once more, with another body\n  cosmos http har service:api > api.har\n\nWhat a FILTER can say: service: workspace: host: container: method: path: type: status:500 status:5xx\nstatus:>=500 status:400-499 slower:200ms faster:1s is:open is:error is:websocket is:sse is:replay number:12,\n`-` before a term for its opposite, and any other word for text in path, headers and bodies."
+)]
+pub(super) struct Http {
+    #[command(subcommand)]
+    pub(super) verb: Option<HttpVerb>,
+    #[command(flatten)]
+    pub(super) list: HttpList,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HttpVerb {
+    /// List them: the same as no verb
+    List(HttpList),
+    /// Show all that is kept of one
+    Show {
+        /// Its number in the list
+        number: u64,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Send one again, as it was or edited
+    Replay(HttpReplay),
+    /// Print one as a command for curl
+    Curl {
+        /// Its number in the list
+        number: u64,
+    },
+    /// Write them as an HTTP Archive (HAR 1.2), which browsers load
+    Har {
+        /// What they have to be
+        #[arg(value_name = "FILTER", allow_hyphen_values = true)]
+        filter: Vec<String>,
+    },
+    /// Forget all that are over
+    Clear,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct HttpList {
+    /// What they have to be: `service:api status:>=500`
+    #[arg(value_name = "FILTER", allow_hyphen_values = true)]
+    pub(super) filter: Vec<String>,
+    /// Go on as more pass
+    #[arg(short, long)]
+    pub(super) follow: bool,
+    /// Only so many of the newest
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "COUNT")]
+    pub(super) limit: usize,
+    /// As JSON: one object, or with `-f` a line for each change
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HttpReplay {
+    /// Its number in the list
+    pub(super) number: u64,
+    /// Another method
+    #[arg(short = 'X', long)]
+    pub(super) method: Option<String>,
+    /// Another path, with its query
+    #[arg(long)]
+    pub(super) path: Option<String>,
+    /// Set a header, or leave it out where no value is behind the colon
+    #[arg(short = 'H', long, value_name = "NAME: VALUE")]
+    pub(super) header: Vec<String>,
+    /// Another body: text, `@file`, or `@-` for what is piped in
+    #[arg(short = 'd', long = "data", value_name = "BODY")]
+    pub(super) body: Option<String>,
+    /// What came of it, as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos dashboard           open it, signed in\n  cosmos dashboard --print   print its address, for another browser"
+)]
+pub(super) struct Dashboard {
+    /// Print the address instead of opening it
+    #[arg(long)]
+    pub(super) print: bool,
 }
 
 #[derive(Debug, Args)]

@@ -14,10 +14,12 @@ mod check;
 mod config;
 mod context;
 mod credentials;
+mod dashboard;
 mod down;
 mod error;
 mod exec;
 mod history;
+mod http;
 mod init;
 mod logs;
 mod orders;
@@ -94,6 +96,8 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Check(args) => check::run(&global, &args),
         Verb::Config(args) => config::run(&global, &args),
         Verb::Prune(args) => prune::run(global, args).await,
+        Verb::Http(args) => http::run(global, args).await,
+        Verb::Dashboard(args) => dashboard::run(global, args).await,
         Verb::Proxy(args) => proxy::run(global, args).await,
         Verb::State(args) => state::run(global, args).await,
         Verb::Serve => serve::run().await,

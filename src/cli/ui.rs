@@ -13,6 +13,8 @@ pub(super) use table::{show_table, table};
 
 use std::{fmt, io, process, time::Duration};
 
+use anstyle::{AnsiColor, Style};
+
 /// Writes data to stdout. Unlike `print!` it does not panic when nobody reads it.
 macro_rules! out {
     ($($text:tt)*) => { $crate::cli::ui::write_out(format_args!($($text)*)) };
@@ -92,6 +94,32 @@ pub(super) fn duration(duration: Duration) -> String {
             duration.as_secs() % 60
         ),
     }
+}
+
+/// How a status is coloured.
+pub(super) fn status_style(status: u16) -> Style {
+    let colour = match status {
+        500.. => AnsiColor::Red,
+        400.. => AnsiColor::Yellow,
+        300.. => AnsiColor::Cyan,
+        _ => AnsiColor::Green,
+    };
+    colour.on_default()
+}
+
+/// `999 B`, `1.2 kB`, `34.5 MB`: in powers of ten.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1_000 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1_000.0;
+    let mut unit = 0;
+    while value >= 999.95 && unit + 1 < UNITS.len() {
+        value /= 1_000.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
 }
 
 /// `5 s`, `12 min`, `3 h`, `2 d`: how long something has been so.

@@ -12,7 +12,7 @@ use serde::{
     de::{SeqAccess, Visitor},
 };
 
-use crate::workspace::{AfterCondition, Transport, UpstreamProtocol};
+use crate::workspace::{AfterCondition, CaptureMode, Transport, UpstreamProtocol};
 
 /// A list whose items keep their index even where one before them was refused.
 #[derive(Debug, Clone, PartialEq)]
@@ -391,6 +391,9 @@ pub struct RouteTable {
     /// Also takes what no other route of the workspace does.
     #[serde(default)]
     pub default: bool,
+    /// What the inspector keeps of its requests: `redacted` (no secrets), `unredacted` (in memory only, for replays that need them) or `off`.
+    #[serde(default)]
+    pub capture: CaptureMode,
     /// How long a request waits for a service that is starting before it is told so: 30 s unless
     /// said otherwise, `"0s"` for not at all.
     pub hold: Option<DurationText>,

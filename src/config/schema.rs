@@ -13,7 +13,9 @@ use super::forms::{
     ConfigForm, DependsOn, DeviceForm, DurationText, Environment, HookForm, Items, MountForm,
     OneOrMany, PortForm, RouteForm, Scalar, SecretForm, SizeForm, TmpfsForm, UlimitForm, Words,
 };
-use crate::workspace::{PullPolicy, RestartPolicy, Tokenless, UpdateOrder, WatchAction};
+use crate::workspace::{
+    CaptureMode, PullPolicy, RestartPolicy, Tokenless, UpdateOrder, WatchAction,
+};
 
 /// The whole file.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
@@ -395,6 +397,9 @@ pub struct OutsideRouteTable {
     pub hosts: Option<OneOrMany>,
     /// A file of certificates (PEM) that may vouch for an `https` upstream, beside the authorities everybody trusts.
     pub ca: Option<String>,
+    /// What the inspector keeps of its requests: `redacted` (no secrets), `unredacted` (in memory only, for replays that need them) or `off`.
+    #[serde(default)]
+    pub capture: CaptureMode,
 }
 
 /// `[secrets.NAME]`: one of `env`, `file` and `command`.

@@ -22,7 +22,9 @@ use super::{
     failure,
 };
 use crate::{
-    reconcile::engine::{Console, EngineError, ImageBuild, LogChunk, LogOptions, Login, Progress},
+    reconcile::engine::{
+        Console, EngineError, ImageBuild, LogChunk, LogOptions, Login, Progress, Used,
+    },
     workspace::ContainerId,
 };
 
@@ -74,6 +76,10 @@ impl Console for DockerEngine {
         command: &'a [String],
     ) -> BoxFuture<'a, Result<(i64, Vec<LogChunk>), EngineError>> {
         self.run_inside(container, command, None).boxed()
+    }
+
+    fn used<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<Used, EngineError>> {
+        self.measure(container).boxed()
     }
 
     fn put_files<'a>(

@@ -30,6 +30,7 @@ mod reload;
 pub mod request;
 #[cfg(test)]
 mod test_support;
+mod usage;
 
 pub use bootstrap::{FoundProxy, ProxyCreation};
 pub use endpoint::{Endpoint, EndpointError};

@@ -71,6 +71,9 @@ pub trait Console: Send + Sync + 'static {
         paths: &'a [String],
     ) -> BoxFuture<'a, Result<(), EngineError>>;
 
+    /// What a running container uses, and has used.
+    fn used<'a>(&'a self, container: &'a ContainerId) -> BoxFuture<'a, Result<Used, EngineError>>;
+
     /// Takes logins at registries, for later pulls. They are kept in memory only.
     fn log_in(&self, logins: Vec<Login>);
 
@@ -81,6 +84,17 @@ pub trait Console: Send + Sync + 'static {
         context: BoxStream<'static, Result<Bytes, std::io::Error>>,
         progress: &'a (dyn Fn(Progress) + Send + Sync),
     ) -> BoxFuture<'a, Result<(), EngineError>>;
+}
+
+/// What a container uses, and has used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Processor time since its start, of all cores.
+    pub cpu: Duration,
+    /// Memory in bytes, without what the kernel keeps of files and could give up.
+    pub memory: u64,
+    /// The most that it may use, in bytes; none if that is all there is.
+    pub limit: Option<u64>,
 }
 
 /// A login at a registry.

@@ -283,6 +283,13 @@ impl Console for FakeEngine {
         ready(Err(not_found(&container))).boxed()
     }
 
+    fn used<'a>(
+        &'a self,
+        _container: &'a ContainerId,
+    ) -> BoxFuture<'a, Result<super::engine::Used, EngineError>> {
+        ready(Ok(super::engine::Used::default())).boxed()
+    }
+
     fn put_files<'a>(
         &'a self,
         container: &'a ContainerId,

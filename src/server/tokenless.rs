@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tower_service::Service as _;
 
 use crate::{
-    api::server::{Management, Trusted, router},
+    api::server::{Management, Trusted, Usages, router},
     docker::request,
     plan::{Action, Launch},
     reconcile::{
@@ -70,6 +70,8 @@ async fn asked_for(body: Vec<u8>) -> Option<ContainerCreateBody> {
         console,
         installation: installation.clone(),
         starting: AtomicUsize::new(0),
+        passing: Arc::default(),
+        usages: Usages::default(),
         rotate_token: Box::new(|| Ok(())),
     }));
     let request = Request::post("/container")

@@ -24,7 +24,12 @@ use hyper::{
 };
 use tokio::time::{Instant, Sleep};
 
-use super::{headers, log::Trace, pool::Lease};
+use super::{
+    capture::{Capture, Way},
+    headers,
+    log::Trace,
+    pool::Lease,
+};
 
 /// Why a body ended before its end.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -175,6 +180,7 @@ pub(super) struct RequestBody {
     permission: Option<AwaitedPermission>,
     progress: Arc<Progress>,
     patience: Patience,
+    capture: Capture,
 }
 
 impl RequestBody {
@@ -190,7 +196,14 @@ impl RequestBody {
             permission: None,
             progress,
             patience: Patience::of(Some(silence)),
+            capture: Capture::default(),
         }
+    }
+
+    /// It is copied as it passes.
+    pub(super) fn captured(mut self, capture: &Capture) -> Self {
+        self.capture = capture.clone();
+        self
     }
 
     /// Not a byte is asked of the client before the permission is given, or
@@ -212,6 +225,7 @@ impl RequestBody {
             permission: None,
             progress,
             patience: Patience::of(None),
+            capture: Capture::default(),
         }
     }
 
@@ -243,13 +257,16 @@ impl Body for RequestBody {
                 this.patience.progressed();
                 if let Some(trailers) = frame.trailers_mut() {
                     headers::strip_of_ours(trailers);
+                    this.capture.trailed(Way::In, trailers);
                 }
                 if let Some(data) = frame.data_ref() {
                     let length = data.len() as u64;
                     this.progress.bytes.fetch_add(length, Ordering::Relaxed);
+                    this.capture.passed(Way::In, data);
                 }
                 if this.inner.as_ref().is_some_and(Body::is_end_stream) {
                     this.progress.ended.store(true, Ordering::Relaxed);
+                    this.capture.completed(Way::In);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -259,6 +276,7 @@ impl Body for RequestBody {
             }
             Poll::Ready(None) => {
                 this.progress.ended.store(true, Ordering::Relaxed);
+                this.capture.completed(Way::In);
                 Poll::Ready(None)
             }
             Poll::Pending => {
@@ -386,6 +404,8 @@ impl ResponseBody {
     /// few bytes is not seen from here (for HEAD, nobody even asks for them).
     pub(super) fn whole(bytes: Bytes, mut trace: Trace) -> Self {
         trace.ended();
+        trace.capture().passed(Way::Out, &bytes);
+        trace.capture().completed(Way::Out);
         Self {
             source: Source::Whole(Full::new(bytes)),
             patience: Patience::of(None),
@@ -454,6 +474,7 @@ impl ResponseBody {
     fn finish(&mut self) {
         let Some(trace) = &mut self.trace else { return };
         trace.ended();
+        trace.capture().completed(Way::Out);
         // A connection that still takes the request's body is of no use to another.
         if trace.progress().has_ended()
             && let Some(lease) = self.lease.take()
@@ -503,7 +524,10 @@ impl Body for ResponseBody {
                 this.patience.progressed();
                 if let (Some(data), Some(trace)) = (frame.data_ref(), &mut this.trace) {
                     trace.passed_out(data.len() as u64);
+                    trace.capture().passed(Way::Out, data);
                     trace.connection().handed_over(data.len());
+                } else if let (Some(trailers), Some(trace)) = (frame.trailers_ref(), &this.trace) {
+                    trace.capture().trailed(Way::Out, trailers);
                 }
                 if this.is_end_stream() {
                     this.finish();

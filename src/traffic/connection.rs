@@ -101,6 +101,8 @@ pub(super) struct ConnectionWatch {
     has_more: AtomicWaker,
     /// It carries many answers at once, and nobody looks for heads in its frames.
     is_http2: AtomicBool,
+    /// It is one of ours, and repeats this exchange.
+    replays: Option<u64>,
     pub(super) evicted: Notify,
 }
 
@@ -143,8 +145,22 @@ impl ConnectionWatch {
             is_stuck: AtomicBool::new(false),
             has_more: AtomicWaker::new(),
             is_http2: AtomicBool::new(false),
+            replays: None,
             evicted: Notify::new(),
         }
+    }
+
+    /// Of a connection of our own: what is sent over it repeats this exchange.
+    pub(super) fn of_replay(number: u64) -> Self {
+        Self {
+            replays: Some(number),
+            ..Self::new()
+        }
+    }
+
+    /// The exchange that is repeated over it, if one is.
+    pub(super) fn replays(&self) -> Option<u64> {
+        self.replays
     }
 
     fn state(&self) -> MutexGuard<'_, WatchState> {

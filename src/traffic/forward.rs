@@ -77,11 +77,18 @@ pub(super) async fn forward(
     let (host, path) = (&*authority.host, request.uri().path());
     let is_navigation = hold::is_navigation(&request);
     let is_from_inside = routes.is_from_inside(host, path);
+    let found = match is_from_inside {
+        true => routes.find_from_inside(path).map(|(target, _)| target),
+        false => routes.find(host, path),
+    };
+    if let Some(target) = found {
+        trace.routed(target);
+    }
+    trace.capture_by(&shared.inspector, request.headers(), request.version());
     if !is_from_inside
-        && let Some(target) = routes.find(host, path)
+        && let Some(target) = found
         && hold::may_come(target)
     {
-        trace.routed(target);
         let answers = hold::until_it_answers(shared, (host, path), is_navigation, closing.clone());
         // On the heap, as what is rare must not be carried along by every request.
         routes = Box::pin(answers).await;
@@ -147,7 +154,9 @@ pub(super) async fn forward(
     } else {
         shared.limits.body_silence
     };
-    let body = |incoming| RequestBody::new(incoming, Arc::clone(trace.progress()), silence);
+    let body = |incoming| {
+        RequestBody::new(incoming, Arc::clone(trace.progress()), silence).captured(trace.capture())
+    };
     let mut outbound = onward(request.map(body), &stamp, (target, taken), protocol);
     if is_http2 {
         http2::reform(&mut outbound);
@@ -185,6 +194,7 @@ pub(super) async fn forward(
             client,
             upstream: hyper::upgrade::on(&mut response),
             mask: upgrade::is_websocket(response.headers()).then(|| mask(shared.random())),
+            tap: None,
             lease,
             trace,
             linger: shared.limits.linger,
@@ -224,6 +234,9 @@ fn relay(
     silence: Option<Duration>,
     parting: Option<Parting>,
 ) -> Response<ResponseBody> {
+    trace
+        .capture()
+        .answered(response.status(), response.headers());
     headers::strip(response.headers_mut());
     // What the upstream speaks is not what the client speaks.
     *response.version_mut() = Version::HTTP_11;
@@ -238,6 +251,9 @@ fn relay(
 /// Relays a 101 and joins the two ends behind it.
 fn switched(mut response: Response<Incoming>, mut splice: Splice) -> Response<ResponseBody> {
     let protocol = response.headers().get(hyper::header::UPGRADE).cloned();
+    let capture = splice.trace.capture();
+    capture.answered(response.status(), response.headers());
+    splice.tap = splice.mask.and_then(|_| capture.tap(response.headers()));
     headers::strip(response.headers_mut());
     if let Some(protocol) = protocol {
         upgrade::ask(response.headers_mut(), protocol);
@@ -478,7 +494,7 @@ fn asks_for_events(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).iter().any(is_event_type)
 }
 
-fn is_events(headers: &HeaderMap) -> bool {
+pub(super) fn is_events(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(is_event_type)
 }
 
@@ -510,6 +526,9 @@ fn explain(explanation: Explanation, form: Form, mut trace: Trace) -> Response<R
         response.headers_mut().insert(headers::X_REQUEST_ID, id);
     }
     trace.answered(response.status());
+    trace
+        .capture()
+        .answered(response.status(), response.headers());
     response.map(|bytes| ResponseBody::whole(bytes, trace))
 }
 

@@ -38,6 +38,11 @@ pub const CONTAINER_PATH: &str = "/container";
 pub const API_PREFIX: &str = "/_cosmos/v1/";
 /// The dashboard's name: the API answers there too, `/container` does not.
 pub const DASHBOARD_HOST: &str = "cosmos.localhost";
+/// Where a code is redeemed for a session.
+pub const SESSION_PATH: &str = "/_cosmos/v1/session";
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// The names of this machine under which it can be managed.
 pub const MANAGEMENT_HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
@@ -61,6 +66,11 @@ impl Token {
     pub(super) fn proof(&self, asked: &HeaderMap, port: u16) -> Option<HeaderValue> {
         let challenge = asked.get(proof::CHALLENGE)?.to_str().ok()?;
         HeaderValue::from_str(&proof::proof(&self.0, challenge, port)?).ok()
+    }
+
+    /// Itself, for what is signed with it.
+    pub(super) fn secret(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 
     fn is(&self, given: &[u8]) -> bool {
@@ -139,6 +149,10 @@ pub enum Caller {
     Token,
     /// Somebody on the host without it.
     Anonymous,
+    /// The dashboard, after somebody who has the token has signed in to it.
+    Dashboard,
+    /// Whoever asks for the dashboard's own files, which say nothing of anybody.
+    Visitor,
 }
 
 impl Caller {
@@ -147,6 +161,8 @@ impl Caller {
         match self {
             Self::Token => "token",
             Self::Anonymous => "anonymous",
+            Self::Dashboard => "dashboard",
+            Self::Visitor => "visitor",
         }
     }
 }
@@ -179,6 +195,10 @@ pub struct Facts<'a> {
     pub is_live: &'a dyn Fn(&str) -> bool,
     /// The networks the proxy is in; `None` while nobody has looked.
     pub networks: Option<&'a [AttachedNetwork]>,
+    /// Whether somebody was invited to sign in with this code.
+    pub is_invited: &'a dyn Fn(&[u8]) -> bool,
+    /// The time, in seconds since 1970.
+    pub now: u64,
     /// The rest.
     pub config: &'a GuardConfig,
 }
@@ -201,10 +221,15 @@ fn judge(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
         .path_and_query()
         .map_or("/", |target| target.as_str());
     let is_container = target == CONTAINER_PATH;
-    if !is_container && !target.starts_with(API_PREFIX) {
-        return Ok(Verdict::Proxy(authority));
-    }
     let is_our_port = authority.port.is_none_or(|port| port == facts.config.port);
+    let is_dashboard = authority.host == DASHBOARD_HOST && is_our_port;
+    if !is_container && !target.starts_with(API_PREFIX) {
+        // No route has this name. What is there is the same for everybody.
+        return Ok(match is_dashboard {
+            true => Verdict::Manage(Caller::Visitor),
+            false => Verdict::Proxy(authority),
+        });
+    }
     let is_our_name = MANAGEMENT_HOSTS.contains(&authority.host.as_str())
         || (authority.host == DASHBOARD_HOST && !is_container);
     if !(is_our_name && is_our_port) {
@@ -235,7 +260,7 @@ fn judge(facts: &Facts<'_>) -> Result<Verdict, Refusal> {
         ));
     }
 
-    let caller = caller(facts, is_container)?;
+    let caller = caller(facts, is_container, is_dashboard)?;
     if caller == Caller::Anonymous {
         check_peer(facts)?;
         check_direct(facts.headers)?;
@@ -396,14 +421,26 @@ fn effective_authority(facts: &Facts<'_>) -> Result<Authority, Refusal> {
 }
 
 /// Rule 4. A wrong token never becomes a tokenless call: who sends one means to be known.
-fn caller(facts: &Facts<'_>, is_container: bool) -> Result<Caller, Refusal> {
+fn caller(facts: &Facts<'_>, is_container: bool, is_dashboard: bool) -> Result<Caller, Refusal> {
     let mut given = facts.headers.get_all(AUTHORIZATION).iter();
-    match (given.next(), given.next()) {
-        (None, _) => {}
-        (Some(only), None) if is_bearer(only.as_bytes(), &facts.config.token) => {
-            return Ok(Caller::Token);
+    let given = match (given.next(), given.next()) {
+        (None, _) => None,
+        (Some(only), None) => Some(bearer(only.as_bytes()).unwrap_or_default()),
+        (Some(_), Some(_)) => Some(&b""[..]),
+    };
+    match given {
+        None => {}
+        Some(given) if facts.config.token.is(given) => return Ok(Caller::Token),
+        Some(given) if is_dashboard && opens_session(facts, given) => {
+            check_own_page(facts)?;
+            return Ok(Caller::Dashboard);
         }
-        _ => {
+        Some(given) if is_dashboard && facts.config.token.has_signed(given, facts.now) => {
+            check_own_page(facts)?;
+            check_for_dashboard(facts)?;
+            return Ok(Caller::Dashboard);
+        }
+        Some(_) => {
             return Err(Refusal::new(
                 Code::TokenWrong,
                 "the Authorization header does not hold this proxy's token",
@@ -428,11 +465,65 @@ fn caller(facts: &Facts<'_>, is_container: bool) -> Result<Caller, Refusal> {
     }
 }
 
-fn is_bearer(value: &[u8], token: &Token) -> bool {
-    let Some((scheme, given)) = value.split_at_checked(b"bearer ".len()) else {
-        return false;
+/// What is behind `Bearer`.
+pub fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, given) = value.split_at_checked(b"bearer ".len())?;
+    let is_bearer = scheme.eq_ignore_ascii_case(b"bearer ");
+    is_bearer.then(|| given.trim_ascii_start())
+}
+
+/// Whether this is the one call that a code is good for.
+fn opens_session(facts: &Facts<'_>, code: &[u8]) -> bool {
+    facts.method == Method::POST && facts.target.path() == SESSION_PATH && (facts.is_invited)(code)
+}
+
+/// A session is a page's, and no other page may use it: browsers say whose a call is.
+fn check_own_page(facts: &Facts<'_>) -> Result<(), Refusal> {
+    let is_own_origin = |origin: &HeaderValue| {
+        let authority = origin.as_bytes().strip_prefix(b"http://");
+        authority
+            .and_then(Authority::parse)
+            .is_some_and(|authority| {
+                let port = authority.port.unwrap_or(80);
+                authority.host == DASHBOARD_HOST && port == facts.config.port
+            })
     };
-    scheme.eq_ignore_ascii_case(b"bearer ") && token.is(given.trim_ascii_start())
+    let mut origins = facts.headers.get_all(ORIGIN).iter();
+    let mut sites = facts.headers.get_all(SEC_FETCH_SITE).iter();
+    let is_own = origins.all(is_own_origin) && sites.all(|site| site == "same-origin");
+    match is_own {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            Code::ForeignOrigin,
+            "another page calls in the dashboard's name",
+            "open the dashboard with `cosmos dashboard`",
+        )),
+    }
+}
+
+/// What the dashboard's buttons do, and what it shows. A page has bugs, and what it shows
+/// is foreign; so it can neither make containers nor read the state, whatever happens in it.
+fn check_for_dashboard(facts: &Facts<'_>) -> Result<(), Refusal> {
+    let path = facts.target.path();
+    let rest = path.strip_prefix(API_PREFIX).unwrap_or_default();
+    let parts: Vec<_> = rest.split('/').collect();
+    let is_for_it = match (facts.method.as_str(), parts.as_slice()) {
+        ("GET" | "HEAD", ["state"]) => false,
+        ("GET" | "HEAD", _) | ("DELETE", ["exchanges"]) => true,
+        ("POST", ["containers", _, order]) => {
+            ["start", "stop", "restart", "release"].contains(order)
+        }
+        ("POST", ["workspaces", _, "rollback"] | ["exchanges", _, "replay"]) => true,
+        _ => false,
+    };
+    match is_for_it {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            Code::NotForTheDashboard,
+            "this needs the token; the dashboard does not have it",
+            "use the `cosmos` command",
+        )),
+    }
 }
 
 /// Rule 5. Published on loopback, the host arrives as a gateway; a container can only

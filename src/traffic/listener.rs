@@ -22,6 +22,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::DuplexStream,
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
@@ -38,6 +39,7 @@ use super::{
     log::{Begin, Trace},
     manage,
     refusal::{Code, Refusal},
+    session,
 };
 
 /// Larger than browsers and servers send, and less than would cost us anything.
@@ -267,6 +269,27 @@ async fn serve_http2(io: ClientIo, client: &Arc<Client>, mut closing: watch::Rec
     }
 }
 
+/// Serves one request that repeats an exchange, over a connection of our own.
+pub(super) async fn serve_replay(
+    shared: Arc<Shared>,
+    io: TokioIo<DuplexStream>,
+    peer: IpAddr,
+    number: u64,
+    closing: watch::Receiver<bool>,
+) {
+    let client = Arc::new(Client {
+        peer,
+        watch: Arc::new(ConnectionWatch::of_replay(number)),
+        closing,
+        shared,
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(io, client.service());
+    // What was wrong with it is in its exchange.
+    let _ = connection.with_upgrades().await;
+}
+
 /// Whoever is at the other end of a connection.
 struct Client {
     peer: IpAddr,
@@ -338,9 +361,20 @@ async fn handle(client: &Client, mut request: Request<Incoming>) -> Response<Res
             peer: client.peer,
             is_live: &|host| routes.is_live(host),
             networks: networks.as_ref().as_deref(),
+            is_invited: &|code| shared.invitations.has(code),
+            now: session::seconds(),
             config: &guard,
         };
         (guard::decide(&facts), guard::is_stream(&facts))
+    };
+    let verdict = match verdict {
+        // Whatever is edited in it: what was traffic is traffic.
+        Verdict::Manage(_) if client.watch.replays().is_some() => Verdict::Refuse(Refusal::new(
+            Code::Misdirected,
+            "what is repeated is a request to a service, and no order to Cosmos",
+            "use the `cosmos` command",
+        )),
+        verdict => verdict,
     };
     let mut response = match verdict {
         Verdict::Proxy(authority) => {

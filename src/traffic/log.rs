@@ -17,16 +17,18 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use hyper::{Method, StatusCode, Uri};
+use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     Shared,
     body::Progress,
+    capture::{self, Capture, Inspector},
     connection::ConnectionWatch,
     guard::Caller,
     metrics::{Metrics, Passed},
+    redact,
     routes::Target,
 };
 
@@ -103,7 +105,7 @@ impl Serialize for Written<'_> {
         line.serialize_entry("peer", &self.peer)?;
         line.serialize_entry("method", self.method.as_ref().map_or("", Method::as_str))?;
         line.serialize_entry("host", &self.host)?;
-        let path = self.asked.as_ref().map(redacted);
+        let path = self.asked.as_ref().map(redact::logged);
         line.serialize_entry("path", path.as_deref().unwrap_or_default())?;
         line.serialize_entry("status", &self.status)?;
         for (key, value) in [
@@ -292,6 +294,7 @@ pub(super) struct Trace {
     connection: Arc<ConnectionWatch>,
     log: Log,
     metrics: Arc<Metrics>,
+    capture: Capture,
     has_ended: bool,
 }
 
@@ -322,6 +325,7 @@ impl Trace {
             connection: begin.connection,
             log: begin.shared.log.clone(),
             metrics: Arc::clone(&begin.shared.metrics),
+            capture: Capture::default(),
             has_ended: false,
         }
     }
@@ -340,6 +344,36 @@ impl Trace {
     /// Whom the answer goes to.
     pub(super) fn connection(&self) -> &ConnectionWatch {
         &self.connection
+    }
+
+    /// Copies it from here on, for the inspector.
+    pub(super) fn capture_by(
+        &mut self,
+        inspector: &Inspector,
+        headers: &HeaderMap,
+        version: Version,
+    ) {
+        let Some(record) = &self.record else { return };
+        let (Some(method), Some(target)) = (&record.method, &record.asked) else {
+            return;
+        };
+        self.capture = inspector.begin(&capture::Request {
+            started: self.started,
+            id: &record.id,
+            peer: record.peer,
+            method,
+            host: &record.host,
+            target,
+            version,
+            headers,
+            route: record.target.as_ref(),
+            replay_of: self.connection.replays(),
+        });
+    }
+
+    /// The inspector's copy.
+    pub(super) fn capture(&self) -> &Capture {
+        &self.capture
     }
 
     /// What is known of the request's body.
@@ -364,11 +398,13 @@ impl Trace {
     }
 
     pub(super) fn routed(&mut self, target: &Arc<Target>) {
+        self.capture.routed(target);
         self.set(|record| record.target = Some(Arc::clone(target)));
     }
 
     /// It was sent to this one of its target's upstreams.
     pub(super) fn reached(&mut self, place: usize, connected_in: Option<Duration>) {
+        self.capture.reached(place, connected_in);
         self.set(|record| {
             record.reached = Some(place);
             record.connect_ms = connected_in.map(millis).or(record.connect_ms);
@@ -406,6 +442,14 @@ impl Drop for Trace {
         if !self.has_ended && record.status != 499 {
             record.cut = Some("the client left".to_owned());
         }
+        self.capture.ended(|| capture::End {
+            status: record.status,
+            code: record.code,
+            cut: record.cut.clone(),
+            bytes_in: record.bytes_in,
+            bytes_out: record.bytes_out,
+            took,
+        });
         self.metrics.count(&Passed {
             target: record.target.as_ref(),
             status: record.status,
@@ -426,59 +470,12 @@ fn millis(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }
 
-/// The target without the values of query keys that hold secrets.
-fn redacted(target: &Uri) -> String {
-    let Some(query) = target.query() else {
-        return target.path().to_owned();
-    };
-    let mut text = format!("{}?", target.path());
-    for (place, pair) in query.split('&').enumerate() {
-        if place > 0 {
-            text.push('&');
-        }
-        match pair.split_once('=') {
-            Some((key, _)) if is_secret(key) => {
-                text.push_str(key);
-                text.push_str("=[redacted]");
-            }
-            _ => text.push_str(pair),
-        }
-    }
-    text
-}
-
-fn is_secret(key: &str) -> bool {
-    const SECRET: [&str; 11] = [
-        "token",
-        "access_token",
-        "id_token",
-        "code",
-        "key",
-        "api_key",
-        "password",
-        "secret",
-        "sig",
-        "signature",
-        "refresh_token",
-    ];
-    let key = percent_decoded(key);
-    SECRET.iter().any(|secret| key.eq_ignore_ascii_case(secret))
-}
-
-fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = String::with_capacity(text.len());
-    let mut place = 0;
-    while let Some(&byte) = bytes.get(place) {
-        let hex = bytes
-            .get(place + 1..place + 3)
-            .filter(|_| byte == b'%')
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        decoded.push(char::from(hex.unwrap_or(byte)));
-        place += if hex.is_some() { 3 } else { 1 };
-    }
-    decoded
+/// A time in milliseconds since 1970, in words.
+pub(super) fn rfc_3339(millis: u64) -> String {
+    let mut clock = Clock::default();
+    clock
+        .told(UNIX_EPOCH + Duration::from_millis(millis))
+        .to_owned()
 }
 
 /// Tells times in words, and remembers the last second: many lines are of one.
@@ -546,20 +543,6 @@ mod tests {
         assert_eq!(at(951_782_400, 70), "2000-02-29T00:00:00.070Z");
         assert_eq!(at(1_767_225_599, 999), "2025-12-31T23:59:59.999Z");
         assert_eq!(at(4_102_444_800, 0), "2100-01-01T00:00:00.000Z");
-    }
-
-    #[test]
-    fn secrets_in_a_query_are_not_logged() {
-        let of = |target: &str| redacted(&target.parse().unwrap());
-        assert_eq!(of("/a?x=1&token=abc&y"), "/a?x=1&token=[redacted]&y");
-        assert_eq!(of("/a?t%6fken=abc"), "/a?t%6fken=[redacted]");
-        assert_eq!(
-            of("/a?API_KEY=a=b&tokens=1"),
-            "/a?API_KEY=[redacted]&tokens=1"
-        );
-        assert_eq!(of("/a?"), "/a?");
-        assert_eq!(of("/a?%=1&%4"), "/a?%=1&%4");
-        assert_eq!(of("/token=1"), "/token=1");
     }
 
     #[test]

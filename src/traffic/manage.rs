@@ -77,6 +77,15 @@ pub(super) async fn manage(
         return response.map(|bytes| ResponseBody::whole(bytes, trace));
     }
 
+    if caller == Caller::Visitor {
+        // Whoever only looks has nothing to say.
+        let (parts, incoming) = request.into_parts();
+        let asked = Request::from_parts(parts.clone(), ManagedBody::whole(Bytes::new()));
+        let response = (shared.management)(asked, caller).await;
+        body::discard(Request::from_parts(parts, incoming));
+        trace.answered(response.status());
+        return response.map(|body| ResponseBody::boxed(body, trace));
+    }
     let (mut parts, incoming) = request.into_parts();
     let silence = shared.limits.body_silence;
     let body = RequestBody::new(incoming, Arc::clone(trace.progress()), silence);

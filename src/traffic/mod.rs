@@ -19,10 +19,16 @@
 mod answer;
 mod authority;
 mod body;
+mod capture;
 mod connection;
 mod counted;
+mod curl;
+pub mod exchange;
+mod exchanges;
+mod filter;
 mod forward;
 pub mod guard;
+mod har;
 mod headers;
 mod hold;
 mod http2;
@@ -32,8 +38,11 @@ mod log;
 mod manage;
 mod metrics;
 mod pool;
+mod redact;
 mod refusal;
+mod replay;
 pub mod routes;
+mod session;
 mod tls;
 mod upgrade;
 mod websocket;
@@ -57,11 +66,16 @@ use tokio::{
 pub use self::{
     authority::Authority,
     body::{BodyError, BoxBody, ManagedBody, Silent},
+    curl::curl,
+    exchanges::{Exchanges, MOST as MOST_EXCHANGES, News},
+    filter::{Filter, FilterError},
     guard::{AttachedNetwork, Caller, GuardConfig, Subnet, Token},
+    har::har,
     last_lines::ReadOutput,
     listener::serve,
     manage::{Management, Peer},
     refusal::{Code, Refusal, Refusals},
+    replay::{Edits, ReplayError},
     routes::{RouteInputs, Routes},
 };
 
@@ -146,6 +160,8 @@ pub struct Shared {
     pool: pool::Pool,
     log: log::Log,
     metrics: Arc<metrics::Metrics>,
+    invitations: session::Invitations,
+    inspector: capture::Inspector,
     management: Management,
     last_lines: last_lines::LastLines,
     refusals: Refusals,
@@ -193,6 +209,8 @@ impl Shared {
             pool: pool::Pool::default(),
             log: log::Log::to(log),
             metrics: Arc::new(metrics::Metrics::new()),
+            invitations: session::Invitations::default(),
+            inspector: capture::Inspector::new(),
             management,
             last_lines: last_lines::LastLines::default(),
             refusals: Refusals::default(),
@@ -264,6 +282,30 @@ impl Shared {
     /// How many lines of the access log were dropped.
     pub fn dropped_log_lines(&self) -> u64 {
         self.log.dropped()
+    }
+
+    /// The port that is published on the host.
+    pub fn port(&self) -> u16 {
+        self.guard().port
+    }
+
+    /// What was captured of the newest requests.
+    pub fn exchanges(&self) -> Arc<Exchanges> {
+        Arc::clone(self.inspector.exchanges())
+    }
+
+    /// A code with which somebody can sign in to the dashboard, once and soon; none if
+    /// the system has no chance to give.
+    pub fn invite(&self) -> Option<String> {
+        self.invitations.invite()
+    }
+
+    /// Redeems a code for a session. None if there is no such code.
+    pub fn open_session(&self, code: &[u8]) -> Option<String> {
+        match self.invitations.redeem(code) {
+            true => self.guard().token.session(),
+            false => None,
+        }
     }
 
     fn guard(&self) -> Arc<GuardConfig> {

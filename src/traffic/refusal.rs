@@ -92,6 +92,10 @@ codes! {
     PeerIsElsewhere "peer_is_elsewhere" FORBIDDEN;
     /// A browser or another proxy calls.
     NotADirectCall "not_a_direct_call" FORBIDDEN;
+    /// Another page than the dashboard, with its session.
+    ForeignOrigin "foreign_origin" FORBIDDEN;
+    /// The dashboard, for what it does not do.
+    NotForTheDashboard "not_for_the_dashboard" FORBIDDEN;
     /// Not JSON.
     ContentType "content_type" UNSUPPORTED_MEDIA_TYPE;
     /// Compressed.

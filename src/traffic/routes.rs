@@ -19,6 +19,7 @@ use std::{
 
 pub use self::derive::RouteInputs;
 use super::authority::Authority;
+use crate::workspace::CaptureMode;
 
 /// What paths begin with by which a container asks for an outside route.
 const INSIDE_PREFIX: &str = "/_routes/";
@@ -80,6 +81,8 @@ pub struct Target {
     pub url: String,
     /// How long a request waits while it starts, where that was said.
     pub hold: Option<Duration>,
+    /// What the inspector keeps of its requests.
+    pub capture: CaptureMode,
     /// What answers.
     pub leads: Leads,
 }

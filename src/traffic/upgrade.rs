@@ -16,7 +16,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{counted::Counted, http2, log::Trace, pool::Lease, websocket};
+use super::{capture::Tap, counted::Counted, http2, log::Trace, pool::Lease, websocket};
 
 /// The protocols a request asks to switch to, if it does.
 ///
@@ -68,6 +68,8 @@ pub(super) struct Splice {
     pub(super) upstream: OnUpgrade,
     /// Of a WebSocket: what a frame of our own to the upstream is masked with.
     pub(super) mask: Option<[u8; 4]>,
+    /// Of a WebSocket that is captured.
+    pub(super) tap: Option<Tap>,
     pub(super) lease: Lease,
     pub(super) trace: Trace,
     /// Once the upstream is in no route.
@@ -83,6 +85,7 @@ impl Splice {
                 client,
                 upstream,
                 mask,
+                tap,
                 lease,
                 mut trace,
                 linger,
@@ -99,7 +102,7 @@ impl Splice {
             let (client, passed_in) = Counted::new(TokioIo::new(client));
             let (upstream, passed_out) = Counted::new(TokioIo::new(upstream));
             let passed = match mask {
-                Some(mask) => websocket::pass(client, upstream, mask, parting).await,
+                Some(mask) => websocket::pass(client, upstream, mask, tap, parting).await,
                 None => pass(client, upstream, parting).await,
             };
             match passed {

@@ -7,6 +7,7 @@
 
 use std::{future::Future, io, pin::pin, time::Duration};
 
+use super::capture::{Ear, Tap};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split},
     sync::watch,
@@ -33,6 +34,7 @@ pub(super) async fn pass<C, U>(
     client: C,
     upstream: U,
     mask: [u8; 4],
+    tap: Option<Tap>,
     parting: impl Future<Output = &'static str>,
 ) -> io::Result<Option<&'static str>>
 where
@@ -42,14 +44,24 @@ where
     let (mut from_client, mut to_client) = split(client);
     let (mut from_upstream, mut to_upstream) = split(upstream);
     let (part, parted) = watch::channel(false);
+    let (from_client_heard, from_service_heard) = tap.map_or((None, None), |tap| {
+        (Some(tap.from_client), Some(tap.from_service))
+    });
     // What comes from clients is masked, what comes from servers is not.
     let up = one_way(
         &mut from_client,
         &mut to_upstream,
         Some(mask),
+        from_client_heard,
         parted.clone(),
     );
-    let down = one_way(&mut from_upstream, &mut to_client, None, parted);
+    let down = one_way(
+        &mut from_upstream,
+        &mut to_client,
+        None,
+        from_service_heard,
+        parted,
+    );
     let mut both = pin!(async { tokio::try_join!(up, down) });
     // Neither arm is gone on with after the other, but in the one place below.
     let why = tokio::select! {
@@ -66,6 +78,7 @@ async fn one_way(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     mask: Option<[u8; 4]>,
+    mut ear: Option<Ear>,
     mut parted: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; PIECE];
@@ -90,6 +103,9 @@ async fn one_way(
         frames.passed(&buffer[..count]);
         to.write_all(&buffer[..count]).await?;
         to.flush().await?;
+        if let Some(ear) = &mut ear {
+            ear.hear(&buffer[..count]);
+        }
     }
     if !frames.has_closed() {
         to.write_all(&close_frame(mask)).await?;

@@ -281,6 +281,30 @@ pub struct Route {
     /// How long a request waits while the service starts; the proxy's own limit if not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Duration>,
+    /// What the inspector keeps of its requests.
+    #[serde(default, skip_serializing_if = "CaptureMode::is_default")]
+    pub capture: CaptureMode,
+}
+
+/// What the inspector keeps of a route's requests.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum CaptureMode {
+    /// What passes, without the secrets in it.
+    #[default]
+    Redacted,
+    /// What passes, secrets included: in memory only, for whoever has the token.
+    Unredacted,
+    /// Nothing.
+    Off,
+}
+
+impl CaptureMode {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What an upstream speaks.
@@ -389,6 +413,9 @@ pub struct OutsideRoute {
     /// Who may vouch for it beside those everybody trusts: certificates in PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+    /// What the inspector keeps of its requests.
+    #[serde(default, skip_serializing_if = "CaptureMode::is_default")]
+    pub capture: CaptureMode,
 }
 
 /// A named volume.

@@ -25,9 +25,9 @@ pub use container::{
     PullPolicy, Reload, Resources, SECRETS, SecretFile, Transport, Ulimit,
 };
 pub use desired::{
-    AfterCondition, Command, CommandKind, FurtherNetwork, Health, HealthProbe, Network, Origin,
-    Origins, OutsideRoute, ProxyNeeds, RestartPolicy, Route, RunState, Service, Tokenless,
-    UpdateOrder, UpstreamProtocol, Volume, WatchAction, WatchRule, Workspace,
+    AfterCondition, CaptureMode, Command, CommandKind, FurtherNetwork, Health, HealthProbe,
+    Network, Origin, Origins, OutsideRoute, ProxyNeeds, RestartPolicy, Route, RunState, Service,
+    Tokenless, UpdateOrder, UpstreamProtocol, Volume, WatchAction, WatchRule, Workspace,
 };
 pub use fallback::{Fallback, Fallbacks};
 pub use fingerprint::Fingerprint;

@@ -10,6 +10,7 @@ pub(super) fn status(problem: &Problem) -> StatusCode {
         "invalid_request"
         | "not_accepted"
         | "invalid_name"
+        | "bad_filter"
         | "ambiguous"
         | Problem::COMMAND_NOT_FOUND
         | Problem::CANNOT_RUN => StatusCode::BAD_REQUEST,
@@ -17,15 +18,17 @@ pub(super) fn status(problem: &Problem) -> StatusCode {
         Problem::NOT_IN_TIME => StatusCode::GATEWAY_TIMEOUT,
         Problem::CANNOT_BE
         | "cannot_remove"
+        | "cannot_replay"
         | "conflict"
         | "other_folder"
         | "world_moved"
         | "port_taken" => StatusCode::CONFLICT,
+        "code_wrong" => StatusCode::UNAUTHORIZED,
         "login_needed" => StatusCode::FORBIDDEN,
         "too_many_containers" => StatusCode::TOO_MANY_REQUESTS,
         "state_full" => StatusCode::INSUFFICIENT_STORAGE,
         "pull_failed" => StatusCode::BAD_GATEWAY,
-        "engine_unreachable" | "engine_deadline" => StatusCode::SERVICE_UNAVAILABLE,
+        "starting" | "engine_unreachable" | "engine_deadline" => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

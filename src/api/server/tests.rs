@@ -25,6 +25,8 @@ fn management(observed: Observed) -> (Arc<FakeEngine>, Router) {
         console: engine.clone(),
         installation,
         starting: AtomicUsize::new(0),
+        passing: Arc::default(),
+        usages: Usages::default(),
         rotate_token: Box::new(|| Ok(())),
     };
     (engine, router(Arc::new(management)))

@@ -39,21 +39,35 @@ pub(super) async fn plan(
     Sent(wish): Sent<Wish>,
 ) -> Result<Json<PlanReport>, Refused> {
     check_key(&key, &wish)?;
-    let Preview {
-        plan,
-        unchanged,
-        holds,
-    } = management.controller.preview(&wish).await?;
-    Ok(Json(PlanReport {
-        schema: 1,
-        digest: plan.digest(),
-        steps: plan.summaries(),
-        blocked: plan.blocked.iter().map(Problem::from).collect(),
-        unchanged,
-        holds,
-        quiet: plan.quiet,
-        ignored: plan.ignored,
-    }))
+    Ok(Json(management.controller.preview(&wish).await?.into()))
+}
+
+impl From<Preview> for PlanReport {
+    fn from(preview: Preview) -> Self {
+        let Preview {
+            plan,
+            unchanged,
+            holds,
+        } = preview;
+        Self {
+            schema: 1,
+            digest: plan.digest(),
+            steps: plan.summaries(),
+            blocked: plan.blocked.iter().map(Problem::from).collect(),
+            unchanged,
+            holds,
+            quiet: plan.quiet,
+            ignored: plan.ignored,
+        }
+    }
+}
+
+/// What is still to be done of what was declared last.
+pub(super) async fn pending(
+    State(management): State<Arc<Management>>,
+    Named(key): Named<String>,
+) -> Result<Json<PlanReport>, Refused> {
+    Ok(Json(management.controller.pending(&key).await?.into()))
 }
 
 pub(super) async fn apply(

@@ -1,7 +1,7 @@
 //! The endpoint and the token we knew last: a 0600 file in the user's cache.
 
 use std::{
-    env, fs,
+    fs,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
@@ -30,7 +30,7 @@ impl Remembered {
     pub(super) fn of(installation: &Installation, endpoint: &Endpoint) -> Self {
         let name = format!("{installation}-{}.json", short_hash(&endpoint.to_string()));
         Self {
-            file: folder().map(|folder| folder.join(name)),
+            file: private::cache().map(|folder| folder.join(name)),
         }
     }
 
@@ -55,12 +55,4 @@ impl Remembered {
             let _ = private::write(file, &known);
         }
     }
-}
-
-fn folder() -> Option<PathBuf> {
-    let cache = match env::var_os("XDG_CACHE_HOME") {
-        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
-        _ => PathBuf::from(env::var_os("HOME")?).join(".cache"),
-    };
-    Some(cache.join("cosmos"))
 }

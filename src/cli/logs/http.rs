@@ -3,7 +3,6 @@
 
 use std::{collections::VecDeque, fmt::Write as _, process::ExitCode, time::Duration};
 
-use anstyle::{AnsiColor, Style};
 use bytes::BytesMut;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
@@ -15,7 +14,7 @@ use crate::{
         bootstrap, context,
         error::{Failure, INTERRUPTED},
         exec::found,
-        ui::{duration, outln, printable},
+        ui::{duration, outln, printable, size, status_style},
     },
     reconcile::engine::{Console as _, LogChunk, LogOptions},
 };
@@ -187,7 +186,7 @@ fn readable(entry: &Entry) -> String {
     let who = entry.service.as_ref().or(entry.container.as_ref());
     let who = printable(who.unwrap_or(&entry.host));
     let (method, path) = (printable(&entry.method), printable(&entry.path));
-    let (status, style) = (entry.status, style_of(entry.status));
+    let (status, style) = (entry.status, status_style(entry.status));
     let took = Duration::try_from_secs_f64(entry.total_ms / 1_000.0).unwrap_or_default();
     let mut line = format!(
         "{time}  {who:<12}  {style}{status}{style:#} {method:<6} {path}  {}  {}",
@@ -199,31 +198,6 @@ fn readable(entry: &Entry) -> String {
         let _ = write!(line, "  ({})", printable(said));
     }
     line
-}
-
-fn style_of(status: u16) -> Style {
-    let colour = match status {
-        500.. => AnsiColor::Red,
-        400.. => AnsiColor::Yellow,
-        300.. => AnsiColor::Cyan,
-        _ => AnsiColor::Green,
-    };
-    colour.on_default()
-}
-
-/// `999 B`, `1.2 kB`, `34.5 MB`: in powers of ten.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    if bytes < 1_000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1_000.0;
-    let mut unit = 0;
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        value /= 1_000.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
 }
 
 #[cfg(test)]

@@ -374,6 +374,7 @@ impl Resolver<'_, '_> {
                     upstream: upstream.clone(),
                     hosts,
                     ca,
+                    capture: table.capture,
                 };
                 routes.insert(route_name, route);
             }

@@ -12,8 +12,8 @@ use crate::{
         schema::{HealthTable, ServiceTable},
     },
     workspace::{
-        Health, HealthProbe, Hooks, Image, Route, RunState, Service, ServiceName, UpstreamProtocol,
-        WatchAction, WatchRule,
+        CaptureMode, Health, HealthProbe, Hooks, Image, Route, RunState, Service, ServiceName,
+        UpstreamProtocol, WatchAction, WatchRule,
     },
 };
 
@@ -287,6 +287,7 @@ impl Resolver<'_, '_> {
             protocol: UpstreamProtocol::default(),
             default: false,
             hold: None,
+            capture: CaptureMode::default(),
         };
         let route = match form? {
             RouteForm::Port(port) => plain(*port),
@@ -316,6 +317,7 @@ impl Resolver<'_, '_> {
                     protocol: table.protocol,
                     default: table.default,
                     hold: table.hold.map(|text| text.0),
+                    capture: table.capture,
                     ..plain(table.port)
                 }
             }

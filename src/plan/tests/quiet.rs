@@ -9,8 +9,8 @@ use super::super::{
     test_workspace::{Lab, service, shop},
 };
 use crate::workspace::{
-    AfterCondition, OutsideRoute, RestartPolicy, Route, RunState, Service, UpdateOrder,
-    UpstreamProtocol, Workspace,
+    AfterCondition, CaptureMode, OutsideRoute, RestartPolicy, Route, RunState, Service,
+    UpdateOrder, UpstreamProtocol, Workspace,
 };
 
 fn route(port: u16) -> Option<Route> {
@@ -21,6 +21,7 @@ fn route(port: u16) -> Option<Route> {
         protocol: UpstreamProtocol::Http,
         default: false,
         hold: None,
+        capture: CaptureMode::default(),
     })
 }
 
@@ -122,6 +123,7 @@ fn an_upstream_is_told_without_what_may_be_a_password_in_it() {
         let route = OutsideRoute {
             upstream: upstream.to_owned(),
             ca: None,
+            capture: CaptureMode::default(),
             hosts: Vec::new(),
         };
         shop.routes.insert("llm".parse().unwrap(), route);

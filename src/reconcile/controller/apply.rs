@@ -246,6 +246,20 @@ impl Controller {
         })
     }
 
+    /// What is still to be done of what was declared last.
+    ///
+    /// # Errors
+    /// If the workspace is not up, or the engine cannot be looked at.
+    pub async fn pending(&self, key: &str) -> Result<Preview, Problem> {
+        let declared = self
+            .store
+            .declared(key)
+            .map_err(|error| Problem::from(&error))?
+            .ok_or_else(|| not_up(key))?;
+        let wish = Wish::again(declared.workspace, BTreeMap::new(), false, String::new());
+        self.preview(&wish).await
+    }
+
     /// The plan for a workspace, with what changes in it without a step.
     fn planned(
         &self,

@@ -156,11 +156,15 @@ impl Controller {
     /// If the engine cannot be looked at.
     pub async fn all_status(&self) -> Result<Vec<Status>, Problem> {
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
-        Ok(look
-            .workspaces
-            .iter()
-            .map(|workspace| self.status_of(&look, workspace))
-            .collect())
+        Ok(self.statuses(&look))
+    }
+
+    /// How every workspace was at that look.
+    pub fn statuses(&self, look: &Look) -> Vec<Status> {
+        let workspaces = look.workspaces.iter();
+        workspaces
+            .map(|workspace| self.status_of(look, workspace))
+            .collect()
     }
 
     /// What a reference means.

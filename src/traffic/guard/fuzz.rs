@@ -8,7 +8,10 @@
 use hyper::header::HeaderValue;
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    tests::{CODE, NOW, session},
+    *,
+};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -208,9 +211,106 @@ fn messages() -> impl Strategy<Value = Option<Message>> {
         mostly("/container", TARGETS),
         mostly("localhost:8080", HOSTS),
     );
-    (method, target, host, fields, rest).prop_map(|(method, target, host, fields, rest)| {
-        message(&method, target, &host, fields, rest)
+    let any =
+        (method, target, host, fields, rest).prop_map(|(method, target, host, fields, rest)| {
+            message(&method, target, &host, fields, rest)
+        });
+    prop_oneof![3 => any, 1 => of_a_page()]
+}
+
+const OF_PAGES: &[&str] = &[
+    "/",
+    "/_cosmos/v1/session",
+    "/_cosmos/v1/exchanges",
+    "/_cosmos/v1/state",
+    "/_cosmos/v1/containers/web/stop",
+    "/_cosmos/v1/containers/web/scale",
+    "/_cosmos/v1/workspaces/shop",
+    "/_cosmos/v1/workspaces/shop/rollback",
+    "/_cosmos/v1/exchanges/7/replay",
+];
+const PAGES: &[&str] = &[
+    "http://cosmos.localhost:8080",
+    "http://web.shop.localhost:8080",
+    "same-origin",
+    "same-site",
+];
+
+/// A call as the dashboard makes it, of which some things are otherwise.
+fn of_a_page() -> impl Strategy<Value = Option<Message>> {
+    let secret = prop::sample::select(vec![
+        format!("Bearer {}", session(0)),
+        format!("Bearer {}", session(2)),
+        format!("Bearer {CODE}"),
+        format!("Bearer {}x", session(0)),
+    ]);
+    let method = prop::sample::select(vec!["GET", "POST", "PUT", "DELETE"]);
+    let host = prop_oneof![6 => Just(b"cosmos.localhost:8080".to_vec()), 1 => bytes(HOSTS)];
+    let further = prop_oneof![
+        2 => Just(Vec::new()),
+        1 => (prop::sample::select(vec!["origin", "sec-fetch-site"]), bytes(PAGES))
+            .prop_map(|(name, value)| vec![(name.as_bytes().to_vec(), value)]),
+    ];
+    let call = (method, bytes(OF_PAGES), host, secret, further, addresses());
+    call.prop_map(|(method, target, host, secret, mut fields, peer)| {
+        fields.push((b"authorization".to_vec(), secret.into_bytes()));
+        message(
+            method.as_bytes(),
+            target,
+            &host,
+            fields,
+            (peer, false, true, false),
+        )
     })
+}
+
+/// What the dashboard may, once more.
+fn may_dashboard(message: &Message, path: &str, name: &str) -> Result<(), &'static str> {
+    let claim = |holds: bool, what| if holds { Ok(()) } else { Err(what) };
+    claim(name == "cosmos.localhost", "the name is the dashboard's")?;
+    let own = "http://cosmos.localhost:8080";
+    let (origins, sites) = (values(message, "origin"), values(message, "sec-fetch-site"));
+    let is_own = |origin: &String| {
+        // A name may end with a dot, and is the same in capitals.
+        origin
+            .to_ascii_lowercase()
+            .replace("localhost.:", "localhost:")
+            == own
+    };
+    claim(
+        origins.iter().all(is_own) && sites.iter().all(|site| site == "same-origin"),
+        "no other page calls",
+    )?;
+    let path = path.split('?').next().unwrap_or_default();
+    let method = message.method.as_str();
+    match values(message, "authorization").as_slice() {
+        [one] if *one == format!("Bearer {CODE}") => claim(
+            method == "POST" && path == "/_cosmos/v1/session",
+            "a code is good for one call",
+        ),
+        [one] if *one == format!("Bearer {}", session(0)) => {
+            let rest = path.strip_prefix("/_cosmos/v1/").unwrap_or_default();
+            let is = |start: &str, end: &str| {
+                let about = rest
+                    .strip_prefix(start)
+                    .and_then(|rest| rest.strip_suffix(end));
+                about.is_some_and(|about| !about.contains('/'))
+            };
+            let is_button = is("containers/", "/start")
+                || is("containers/", "/stop")
+                || is("containers/", "/restart")
+                || is("containers/", "/release")
+                || is("workspaces/", "/rollback")
+                || is("exchanges/", "/replay");
+            claim(
+                matches!(method, "GET" | "HEAD") && rest != "state"
+                    || method == "DELETE" && rest == "exchanges"
+                    || method == "POST" && is_button,
+                "it has a button for it",
+            )
+        }
+        _ => Err("somebody has signed in"),
+    }
 }
 
 fn judged(message: &Message) -> Verdict {
@@ -230,6 +330,8 @@ fn judged(message: &Message) -> Verdict {
         peer: message.peer,
         is_live: &|host| host == "web.shop.localhost",
         networks: message.knows_networks.then_some(&networks),
+        is_invited: &|code| code == CODE.as_bytes(),
+        now: NOW,
         config: &GuardConfig {
             token: Token::new(TOKEN).unwrap(),
             port: 8080,
@@ -258,7 +360,7 @@ fn may_manage(message: &Message, caller: Caller) -> Result<(), &'static str> {
         });
     let is_container = path == "/container";
     claim(
-        is_container || path.starts_with("/_cosmos/v1/"),
+        is_container || path.starts_with("/_cosmos/v1/") || caller == Caller::Visitor,
         "the path is management's",
     )?;
 
@@ -277,6 +379,12 @@ fn may_manage(message: &Message, caller: Caller) -> Result<(), &'static str> {
             || name == "cosmos.localhost" && !is_container,
         "the name is ours",
     )?;
+    if caller == Caller::Visitor {
+        return claim(
+            name == "cosmos.localhost",
+            "only the dashboard is for everybody",
+        );
+    }
     claim(message.method != Method::OPTIONS, "no preflight")?;
     claim(
         !is_container || message.method == Method::POST,
@@ -289,6 +397,8 @@ fn may_manage(message: &Message, caller: Caller) -> Result<(), &'static str> {
             matches!(tokens.as_slice(), [one] if one[..7].eq_ignore_ascii_case("bearer ") && one[7..].trim() == TOKEN),
             "the token is there, once",
         ),
+        Caller::Visitor => Err("it is decided above"),
+        Caller::Dashboard => may_dashboard(message, path, name),
         Caller::Anonymous => {
             claim(tokens.is_empty(), "no token is no token")?;
             claim(is_container, "only /container")?;
@@ -347,7 +457,8 @@ fn those_who_may_are_among_the_messages() {
     use proptest::{strategy::ValueTree as _, test_runner::TestRunner};
 
     let mut runner = TestRunner::deterministic();
-    let (mut anonymous, mut known, mut refused) = (0, 0, std::collections::BTreeSet::new());
+    let (mut anonymous, mut known, mut of_pages) = (0, 0, 0);
+    let mut refused = std::collections::BTreeSet::new();
     for _ in 0..20_000 {
         let Some(message) = messages().new_tree(&mut runner).unwrap().current() else {
             continue;
@@ -355,12 +466,14 @@ fn those_who_may_are_among_the_messages() {
         match judged(&message) {
             Verdict::Manage(Caller::Anonymous) => anonymous += 1,
             Verdict::Manage(Caller::Token) => known += 1,
+            Verdict::Manage(Caller::Dashboard) => of_pages += 1,
+            Verdict::Manage(Caller::Visitor) => {}
             Verdict::Refuse(refusal) => drop(refused.insert(refusal.code)),
             Verdict::Proxy(_) => {}
         }
     }
     assert!(
-        anonymous > 500 && known > 500 && refused.len() > 15,
-        "{anonymous} without, {known} with the token, {refused:?}"
+        anonymous > 500 && known > 500 && of_pages > 100 && refused.len() > 15,
+        "{anonymous} without, {known} with the token, {of_pages} of pages, {refused:?}"
     );
 }

@@ -4,6 +4,17 @@ use super::*;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
+/// An invitation to the dashboard.
+pub(super) const CODE: &str = "c0dec0dec0dec0dec0dec0dec0dec0dec0dec0de";
+/// The time of these tests, in seconds since 1970.
+pub(super) const NOW: u64 = 1_800_000_000;
+
+/// A session that ends a second after `NOW`, or so long before it.
+pub(super) fn session(ended_before: u64) -> String {
+    let token = Token::new(TOKEN).unwrap();
+    token.signed(NOW + 1 - ended_before, &"d".repeat(64))
+}
+
 /// An honest `curl -X POST http://localhost:8080/container` from the host.
 #[derive(Debug)]
 struct Call {
@@ -85,6 +96,8 @@ impl Call {
             peer: self.peer.parse().unwrap(),
             is_live: &|host| host == "web.shop.localhost" || host == "localhost",
             networks: self.networks.then_some(&networks),
+            is_invited: &|code| code == CODE.as_bytes(),
+            now: NOW,
             config: &GuardConfig {
                 token: Token::new(TOKEN).unwrap(),
                 port: 8080,
@@ -149,7 +162,133 @@ fn rule_2_the_dashboards_name_is_for_the_api_alone() {
     let call = || curl().bearer().host("cosmos.localhost:8080");
     assert_eq!(call().to("/_cosmos/v1/status").word(), "token");
     assert_eq!(call().to("/container").word(), "misdirected");
-    assert_eq!(call().to("/").word(), "proxy");
+    assert_eq!(call().to("/").word(), "visitor");
+    assert_eq!(call().host("cosmos.localhost:81").to("/").word(), "proxy");
+}
+
+/// A call that the dashboard's page makes.
+fn page(target: &'static str) -> Call {
+    curl()
+        .by(Method::GET)
+        .to(target)
+        .host("cosmos.localhost:8080")
+        .with("authorization", &format!("Bearer {}", session(0)))
+        .with("sec-fetch-site", "same-origin")
+        .with("referer", "http://cosmos.localhost:8080/")
+}
+
+#[test]
+fn the_dashboards_files_are_for_everybody() {
+    for target in ["/", "/app.js", "/x?y", "/_cosmos/v2/x"] {
+        let call = page(target).without("authorization").from("172.18.0.9");
+        assert_eq!(call.word(), "visitor", "{target}");
+    }
+}
+
+#[test]
+fn the_dashboard_looks_at_everything_but_the_state() {
+    for target in [
+        "/_cosmos/v1/exchanges",
+        "/_cosmos/v1/live",
+        "/_cosmos/v1/workspaces/shop/plan",
+    ] {
+        assert_eq!(page(target).word(), "dashboard", "{target}");
+    }
+    assert_eq!(page("/_cosmos/v1/state").word(), "not_for_the_dashboard");
+}
+
+#[test]
+fn the_dashboard_orders_what_its_buttons_say_and_no_more() {
+    let by = |method: Method, target| page(target).by(method).word();
+    for (method, target) in [
+        (
+            Method::POST,
+            "/_cosmos/v1/containers/web/stop?workspace=shop",
+        ),
+        (Method::POST, "/_cosmos/v1/containers/web/start"),
+        (Method::POST, "/_cosmos/v1/containers/web/restart"),
+        (Method::POST, "/_cosmos/v1/containers/web/release"),
+        (Method::POST, "/_cosmos/v1/workspaces/shop/rollback"),
+        (Method::POST, "/_cosmos/v1/exchanges/7/replay"),
+        (Method::DELETE, "/_cosmos/v1/exchanges"),
+    ] {
+        assert_eq!(by(method, target), "dashboard", "{target}");
+    }
+    for (method, target) in [
+        (Method::PUT, "/_cosmos/v1/workspaces/shop"),
+        (Method::DELETE, "/_cosmos/v1/workspaces/shop"),
+        (Method::POST, "/_cosmos/v1/containers"),
+        (Method::DELETE, "/_cosmos/v1/containers/web"),
+        (Method::POST, "/_cosmos/v1/containers/web/scale"),
+        (Method::POST, "/_cosmos/v1/containers/web/stop/"),
+        (Method::POST, "/_cosmos/v1/token/rotate"),
+        (Method::POST, "/_cosmos/v1/session/invite"),
+        (Method::POST, "/_cosmos/v1/logins"),
+        (Method::PUT, "/_cosmos/v1/state"),
+        (Method::PUT, "/_cosmos/v1/images"),
+        (Method::POST, "/_cosmos/v1/workspaces/shop/commands/x/run"),
+        (
+            Method::PUT,
+            "/_cosmos/v1/workspaces/shop/services/web/files",
+        ),
+    ] {
+        assert_eq!(by(method, target), "not_for_the_dashboard", "{target}");
+    }
+    assert_eq!(by(Method::POST, "/container"), "misdirected");
+}
+
+#[test]
+fn a_session_is_for_the_dashboards_own_page_on_its_own_name() {
+    let call = || page("/_cosmos/v1/exchanges");
+    assert_eq!(
+        call().with("origin", "http://cosmos.localhost:8080").word(),
+        "dashboard"
+    );
+    for (name, value) in [
+        ("origin", "http://web.shop.localhost:8080"),
+        ("origin", "http://cosmos.localhost:8081"),
+        ("origin", "https://cosmos.localhost:8080"),
+        ("origin", "null"),
+        ("sec-fetch-site", "same-site"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "none"),
+    ] {
+        assert_eq!(
+            call().with(name, value).word(),
+            "foreign_origin",
+            "{name}: {value}"
+        );
+    }
+    for host in ["localhost:8080", "127.0.0.1:8080"] {
+        assert_eq!(call().host(host).word(), "token_wrong", "{host}");
+    }
+    let ended = format!("Bearer {}", session(1));
+    let call = call()
+        .without("authorization")
+        .with("authorization", &ended);
+    assert_eq!(call.word(), "token_wrong");
+}
+
+#[test]
+fn a_code_is_good_for_one_call() {
+    let call = |target| {
+        let code = format!("Bearer {CODE}");
+        let call = page(target).by(Method::POST);
+        call.without("authorization").with("authorization", &code)
+    };
+    assert_eq!(call(SESSION_PATH).word(), "dashboard");
+    assert_eq!(
+        call(SESSION_PATH)
+            .with("origin", "http://evil.example")
+            .word(),
+        "foreign_origin"
+    );
+    assert_eq!(call(SESSION_PATH).by(Method::GET).word(), "token_wrong");
+    assert_eq!(
+        call(SESSION_PATH).host("localhost:8080").word(),
+        "token_wrong"
+    );
+    assert_eq!(call("/_cosmos/v1/exchanges").word(), "token_wrong");
 }
 
 #[test]
@@ -628,7 +767,8 @@ proptest! {
         if let Verdict::Manage(caller) = call.verdict() {
             let has = |name: &str| call.headers.iter().any(|(have, _)| have == name);
             match caller {
-                Caller::Token => prop_assert!(has("authorization")),
+                Caller::Token | Caller::Dashboard => prop_assert!(has("authorization")),
+                Caller::Visitor => prop_assert!(has("host")),
                 Caller::Anonymous => {
                     prop_assert!(call.target.ends_with("/container"));
                     prop_assert!(call.method == Method::POST);

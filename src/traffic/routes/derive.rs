@@ -11,8 +11,9 @@ use super::{Address, Leads, Outlook, Routes, Rule, Target, Upstream, UpstreamKey
 use crate::{
     traffic::{authority::Authority, guard::DASHBOARD_HOST},
     workspace::{
-        ContainerState, Identity, Kind, NetworkName, Observed, ObservedContainer, OutsideRoute,
-        Owner, Readiness, RunState, Service, ServiceName, UpstreamProtocol, Workspace,
+        CaptureMode, ContainerState, Identity, Kind, NetworkName, Observed, ObservedContainer,
+        OutsideRoute, Owner, Readiness, RunState, Service, ServiceName, UpstreamProtocol,
+        Workspace,
     },
 };
 
@@ -129,6 +130,10 @@ fn service_rules(
         service: Some(name.to_string()),
         url: url(&host, inputs.port),
         hold: service.route.as_ref().and_then(|route| route.hold),
+        capture: service
+            .route
+            .as_ref()
+            .map_or(CaptureMode::default(), |route| route.capture),
         leads: spoken_to(
             service_leads(inputs, workspace, name, service, &containers, port),
             protocol,
@@ -243,6 +248,7 @@ fn adhoc_rule(inputs: &RouteInputs<'_>, container: &ObservedContainer) -> Rule {
             service: None,
             url: url(&host, inputs.port),
             hold: None,
+            capture: CaptureMode::default(),
             leads,
         }),
     }
@@ -342,6 +348,7 @@ fn outside_rules(
         service: Some(name.to_owned()),
         url: url(&host, inputs.port),
         hold: None,
+        capture: route.capture,
         leads: outside_leads(route),
     });
     own.push(Rule {

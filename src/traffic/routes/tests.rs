@@ -41,6 +41,7 @@ fn on(port: u16) -> Route {
         protocol: UpstreamProtocol::Http,
         default: false,
         hold: None,
+        capture: CaptureMode::default(),
     }
 }
 
@@ -175,6 +176,7 @@ fn target(name: &str) -> Arc<Target> {
         service: None,
         url: String::new(),
         hold: None,
+        capture: CaptureMode::default(),
         leads: Leads::Nowhere {
             state: name.to_owned(),
             outlook: Outlook::Down,
@@ -565,6 +567,7 @@ fn an_outside_route_leads_out_over_http_and_https() {
                 upstream: upstream.to_owned(),
                 hosts: Vec::new(),
                 ca: None,
+                capture: CaptureMode::default(),
             },
         );
     }
@@ -588,6 +591,7 @@ fn outside(upstream: &str) -> OutsideRoute {
         upstream: upstream.to_owned(),
         hosts: vec!["cosmos-proxy".to_owned()],
         ca: None,
+        capture: CaptureMode::default(),
     }
 }
 

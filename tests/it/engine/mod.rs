@@ -15,6 +15,7 @@ mod docker;
 mod dockerfile;
 pub(in crate::engine) mod faults;
 mod founding;
+mod inspector;
 mod keys;
 mod support;
 mod terminal;

@@ -67,6 +67,12 @@ impl Browser {
         self.runtime.block_on(self.client().goto(url)).unwrap();
     }
 
+    /// Makes its window so large.
+    pub(crate) fn resize(&self, width: u32, height: u32) {
+        let resized = self.client().set_window_size(width, height);
+        self.runtime.block_on(resized).unwrap();
+    }
+
     /// Runs the body of a function in the page. What it hands to its last argument,
     /// a callback, is the result.
     pub(crate) fn run(&self, script: &str, arguments: Vec<Value>) -> Value {

@@ -16,7 +16,7 @@ use cosmos::{
         routes::{Address, Leads, Rule, Target, Upstream, UpstreamKey},
         serve,
     },
-    workspace::Tokenless,
+    workspace::{CaptureMode, Tokenless},
 };
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
@@ -120,6 +120,7 @@ pub(super) fn target(name: &str, leads: Leads) -> Arc<Target> {
         service: Some(name.to_owned()),
         url: format!("http://{name}.shop.localhost:8080"),
         hold: None,
+        capture: CaptureMode::default(),
         leads,
     })
 }

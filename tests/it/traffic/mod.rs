@@ -3,6 +3,7 @@
 // clippy knows a test by its attribute, and not the helpers of tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod capture;
 mod harness;
 mod hold;
 mod http2;

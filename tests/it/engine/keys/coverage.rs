@@ -204,6 +204,10 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
         "an_upstream_of_http2_is_spoken_to_in_it",
         &["services.*.route.protocol"],
     ),
+    (
+        "a_route_says_what_is_kept_of_its_requests",
+        &["services.*.route.capture", "routes.*.capture"],
+    ),
     // Read, and not acted on yet: README.md says so, too.
     (
         "an_engine_of_a_later_version_is_refused_and_harms_nothing",

@@ -1,0 +1,209 @@
+//! How everything is, told again whenever it changes: what the dashboard shows.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use axum::{extract::State, response::Response};
+use futures_util::{StreamExt as _, stream};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep},
+};
+
+use super::{Management, Refused, lines};
+use crate::{
+    api::wire::{LiveLine, Usage},
+    reconcile::{controller::Look, engine::Used},
+    workspace::{ContainerId, ContainerState},
+};
+
+/// More often than people see nothing changes.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often it is said that all is well, and how long ago things began.
+const ALIVE: Duration = Duration::from_secs(10);
+
+/// Between two looks at what containers use. Asking costs the engine a millisecond each.
+const USAGE_EVERY: Duration = Duration::from_secs(2);
+
+/// So many are asked at once.
+const ASKED_AT_ONCE: usize = 4;
+
+/// What containers use, measured while somebody looks.
+#[derive(Debug)]
+pub struct Usages {
+    newest: watch::Sender<Option<LiveLine>>,
+    is_measured: Mutex<bool>,
+}
+
+impl Default for Usages {
+    fn default() -> Self {
+        Self {
+            newest: watch::Sender::new(None),
+            is_measured: Mutex::new(false),
+        }
+    }
+}
+
+impl Usages {
+    /// Follows them; they are measured from now on, if they were not.
+    fn follow(management: &Arc<Management>) -> watch::Receiver<Option<LiveLine>> {
+        let usages = &management.usages;
+        let newest = usages.newest.subscribe();
+        let mut is_measured = usages
+            .is_measured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::replace(&mut *is_measured, true) {
+            tokio::spawn(measure(Arc::clone(management)));
+        }
+        newest
+    }
+
+    /// Whether nobody looks, and nobody will be missed who measures.
+    fn may_rest(&self) -> bool {
+        let mut is_measured = self
+            .is_measured
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let may = self.newest.receiver_count() == 0;
+        *is_measured = !may;
+        may
+    }
+}
+
+async fn measure(management: Arc<Management>) {
+    let mut before: BTreeMap<ContainerId, (Instant, Used)> = BTreeMap::new();
+    loop {
+        let running = running(&management);
+        let asked = stream::iter(running).map(|id| {
+            let console = Arc::clone(&management.console);
+            async move {
+                let used = console.used(&id).await.ok()?;
+                Some((id, (Instant::now(), used)))
+            }
+        });
+        let now: BTreeMap<_, _> = asked
+            .buffer_unordered(ASKED_AT_ONCE)
+            .filter_map(|measured| async { measured })
+            .collect()
+            .await;
+        let containers = now.iter().filter_map(|(id, (at, used))| {
+            let (earlier, first) = before.get(id)?;
+            Some((id.to_string(), usage(*at - *earlier, first, used)))
+        });
+        let line = LiveLine::Usage {
+            at: millis(),
+            containers: containers.collect(),
+        };
+        before = now;
+        management.usages.newest.send_replace(Some(line));
+        sleep(USAGE_EVERY).await;
+        if management.usages.may_rest() {
+            management.usages.newest.send_replace(None);
+            return;
+        }
+    }
+}
+
+fn running(management: &Management) -> Vec<ContainerId> {
+    let looked = management.controller.looked();
+    let look = looked.borrow();
+    let ours = look.observed.containers.iter().filter(|container| {
+        container.owner.is_some() && matches!(container.state, ContainerState::Running { .. })
+    });
+    ours.map(|container| container.id.clone()).collect()
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a percentage with one digit behind the point"
+)]
+fn usage(passed: Duration, before: &Used, now: &Used) -> Usage {
+    let worked = now.cpu.saturating_sub(before.cpu).as_nanos() as f64;
+    let cpu = worked / (passed.as_nanos().max(1) as f64) * 100.0;
+    Usage {
+        cpu: (cpu * 10.0).round() / 10.0,
+        memory: now.memory,
+        limit: now.limit,
+    }
+}
+
+/// Everything, as it is and as it comes to be.
+pub(super) async fn follow(State(management): State<Arc<Management>>) -> Result<Response, Refused> {
+    let hello = LiveLine::Hello {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        installation: management.installation.to_string(),
+        port: management.proxy()?.port(),
+    };
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        if sender.send(vec![hello]).await.is_ok() {
+            tell(&management, &sender).await;
+        }
+    });
+    Ok(lines(receiver))
+}
+
+async fn tell(management: &Arc<Management>, listener: &mpsc::Sender<Vec<LiveLine>>) {
+    let mut looked = management.controller.looked();
+    let mut usage = Usages::follow(management);
+    let mut has_changed = true;
+    loop {
+        if has_changed {
+            let look = looked.borrow_and_update().clone();
+            let state = state(management, &look);
+            if listener.send(vec![state]).await.is_err() {
+                return;
+            }
+            sleep(PAUSE).await;
+        }
+        // Every arm may be dropped: each only says that there is something to look at.
+        has_changed = tokio::select! {
+            changed = looked.changed() => match changed {
+                Ok(()) => true,
+                Err(_) => return,
+            },
+            Ok(()) = usage.changed() => {
+                let line = usage.borrow_and_update().clone();
+                let told = match line {
+                    Some(line) => listener.send(vec![line]).await,
+                    None => Ok(()),
+                };
+                if told.is_err() {
+                    return;
+                }
+                false
+            }
+            () = sleep(ALIVE) => {
+                if listener.send(vec![LiveLine::Alive]).await.is_err() {
+                    return;
+                }
+                true
+            }
+            () = listener.closed() => return,
+        };
+    }
+}
+
+fn state(management: &Management, look: &Look) -> LiveLine {
+    // What the state cannot tell is missing; the rest is worth seeing.
+    let adhoc = management.adhoc.ours(&look.observed).unwrap_or_default();
+    LiveLine::State {
+        workspaces: management.controller.statuses(look),
+        adhoc: adhoc
+            .into_iter()
+            .map(|container| management.controller.container_status(container))
+            .collect(),
+    }
+}
+
+fn millis() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
