@@ -39,7 +39,7 @@ use crate::workspace::CaptureMode;
 const MOST_OF_A_BODY: usize = 64 * 1024;
 
 /// Of all bodies that are under way together.
-const MOST_UNDER_WAY: usize = 24 << 20;
+const MOST_UNDER_WAY: usize = 8 << 20;
 
 /// Many times what comes while the recorder gathers.
 const MOST_WAITING: usize = 4096;
@@ -197,8 +197,10 @@ impl Capture {
     /// Some of a body has passed.
     pub(super) fn passed(&self, way: Way, bytes: &[u8]) {
         let Some(live) = &self.0 else { return };
-        let under_way = &live.under_way;
-        self.change(|passing| passing.kept(way).push(bytes, under_way));
+        // What nothing more is kept of is not worth a look: its end says how long it was.
+        if live.passing().kept(way).push(bytes, &live.under_way) {
+            tell(live);
+        }
     }
 
     /// A body has passed to its end.
@@ -345,20 +347,24 @@ struct Kept {
 }
 
 impl Kept {
-    fn push(&mut self, bytes: &[u8], under_way: &AtomicUsize) {
+    /// Takes what has passed; whether there is more to show of it than before.
+    fn push(&mut self, bytes: &[u8], under_way: &AtomicUsize) -> bool {
+        let events = self.events;
         self.count_events(bytes);
+        let has_more_events = self.events != events;
         let is_whole_so_far = self.length == self.bytes.len() as u64;
         self.length += bytes.len() as u64;
         let room = MOST_OF_A_BODY.saturating_sub(self.bytes.len());
         let kept = bytes.len().min(room);
         if !is_whole_so_far || kept == 0 {
-            return;
+            return has_more_events;
         }
         if under_way.fetch_add(kept, Ordering::Relaxed) + kept > MOST_UNDER_WAY {
             under_way.fetch_sub(kept, Ordering::Relaxed);
-            return;
+            return has_more_events;
         }
         self.bytes.extend_from_slice(&bytes[..kept]);
+        true
     }
 
     /// An event ends with an empty line.

@@ -60,6 +60,9 @@ fn schemathesis_finds_no_5xx_and_no_undocumented_answer() {
         .args(["--exclude-checks", LEFT_OUT])
         // It would be the last of all good answers.
         .args(["--exclude-path", "/_cosmos/v1/token/rotate"])
+        // These have no end, and whoever waits for one waits for ever: `inspector` follows them.
+        .args(["--exclude-path", "/_cosmos/v1/live"])
+        .args(["--exclude-path", "/_cosmos/v1/exchanges/follow"])
         .args(["--request-timeout", "30", "--no-color"])
         .output()
         .unwrap();
