@@ -39,7 +39,7 @@ use crate::workspace::CaptureMode;
 const MOST_OF_A_BODY: usize = 64 * 1024;
 
 /// Of all bodies that are under way together.
-const MOST_UNDER_WAY: usize = 8 << 20;
+const MOST_UNDER_WAY: usize = 4 << 20;
 
 /// Many times what comes while the recorder gathers.
 const MOST_WAITING: usize = 4096;

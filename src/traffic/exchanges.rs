@@ -23,9 +23,9 @@ use super::{
 /// More than a person scrolls through.
 pub const MOST: usize = 1000;
 
-/// In bytes, of all of them: 24 KiB for each if they are many. What is more would be felt in
+/// In bytes, of all of them: 16 KiB for each if they are many. What is more would be felt in
 /// the proxy's own budget, when many large answers are under way as well.
-const MOST_WEIGHT: usize = 24 << 20;
+const MOST_WEIGHT: usize = 16 << 20;
 
 /// The newest exchanges.
 #[derive(Debug)]
@@ -243,7 +243,7 @@ mod tests {
         }
         let ring = exchanges.ring();
         assert!(ring.weight <= MOST_WEIGHT);
-        assert!(ring.kept.len() > 80, "{}", ring.kept.len());
+        assert!(ring.kept.len() > 50, "{}", ring.kept.len());
     }
 
     #[test]
