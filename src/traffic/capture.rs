@@ -24,7 +24,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
+use bytes::Bytes;
+use hyper::{
+    HeaderMap, Method, StatusCode, Uri, Version, header::HeaderValue, http::uri::PathAndQuery,
+};
 use tokio::time::Instant;
 
 pub(super) use self::messages::{Ear, Tap};
@@ -42,7 +45,7 @@ const MOST_OF_A_BODY: usize = 64 * 1024;
 const MOST_UNDER_WAY: usize = 4 << 20;
 
 /// Many times what comes while the recorder gathers.
-const MOST_WAITING: usize = 4096;
+const MOST_WAITING: usize = 1024;
 
 /// What is captured, and who makes exchanges of it.
 #[derive(Debug)]
@@ -105,9 +108,9 @@ impl Inspector {
             peer: asked.peer,
             method: asked.method.clone(),
             host: asked.host.to_owned(),
-            target: asked.target.clone(),
+            target: copy_of_target(asked.target),
             version: asked.version,
-            headers: asked.headers.clone(),
+            headers: copy_of(asked.headers),
             is_unredacted: mode == CaptureMode::Unredacted,
             replay_of: asked.replay_of,
             passing: Mutex::new(Passing {
@@ -188,7 +191,7 @@ impl Capture {
             }
             passing.answered.get_or_insert_with(|| Answered {
                 status,
-                headers: headers.clone(),
+                headers: copy_of(headers),
                 after,
             });
         });
@@ -210,7 +213,7 @@ impl Capture {
 
     /// What came behind a body.
     pub(super) fn trailed(&self, way: Way, trailers: &HeaderMap) {
-        self.change(|passing| passing.kept(way).trailers = trailers.clone());
+        self.change(|passing| passing.kept(way).trailers = copy_of(trailers));
     }
 
     /// A message of a WebSocket has passed.
@@ -230,6 +233,24 @@ impl Capture {
         change(&mut live.passing());
         tell(live);
     }
+}
+
+/// The same headers, in memory of their own: hyper's are parts of what was read, and whoever
+/// keeps one of them keeps all of that.
+fn copy_of(headers: &HeaderMap) -> HeaderMap {
+    let mut copy = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+            copy.append(name.clone(), value);
+        }
+    }
+    copy
+}
+
+fn copy_of_target(target: &Uri) -> Uri {
+    let path = target.path_and_query().map_or("/", |path| path.as_str());
+    let path = PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(path.as_bytes()));
+    path.map(Uri::from).unwrap_or_default()
 }
 
 /// Tells the recorder of it, unless it knows already; whether it knows now.

@@ -32,6 +32,16 @@ use crate::traffic::{
 /// requests a second would each wake a thread.
 const GATHERED_FOR: Duration = Duration::from_millis(30);
 
+/// After work it rests this many times as long: a fifth of a core is what it may take of
+/// what the traffic needs. What it has no time for is counted as dropped.
+const REST: u32 = 4;
+
+/// So long it works at most before it rests.
+const SHIFT: Duration = Duration::from_millis(25);
+
+/// So many wait for it at most; more stay in the queue, which has an end.
+const MOST_OPEN_DUE: usize = 1024;
+
 /// One request may take this part of the recorder's time: a twentieth.
 const SHARE: u32 = 20;
 
@@ -74,7 +84,9 @@ impl Recorder {
 
     /// Works until nobody can tell it anything any more.
     pub(super) fn run(mut self, told: &Receiver<Arc<Live>>) {
+        let mut worked = Duration::ZERO;
         loop {
+            std::thread::sleep(worked * REST);
             let first = match self.next_due() {
                 None => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(due) => told.recv_timeout(due.saturating_duration_since(Instant::now())),
@@ -87,11 +99,17 @@ impl Recorder {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            while let Ok(live) = told.try_recv() {
+            let mut heard = self.open.values().filter(|open| open.is_due).count();
+            while heard < MOST_OPEN_DUE
+                && let Ok(live) = told.try_recv()
+            {
                 self.hear(live);
+                heard += 1;
             }
             self.look_at_what_was_missed();
-            self.look();
+            let begun = Instant::now();
+            self.look(begun);
+            worked = begun.elapsed();
         }
     }
 
@@ -121,8 +139,8 @@ impl Recorder {
         }
     }
 
-    fn look(&mut self) {
-        let begun = Instant::now();
+    /// Looks at what is due, the oldest first, until its shift is over.
+    fn look(&mut self, begun: Instant) {
         let mut due: Vec<u64> = self
             .open
             .iter()
@@ -131,14 +149,17 @@ impl Recorder {
             .collect();
         due.sort_unstable();
         for number in due {
+            if begun.elapsed() > SHIFT {
+                return;
+            }
             let Some(open) = self.open.get_mut(&number) else {
                 continue;
             };
-            let begun = Instant::now();
+            let looked = Instant::now();
             let exchange = exchange(&open.live, &self.redactor);
             open.is_due = false;
             let now = Instant::now();
-            let rest = (now - begun) * SHARE;
+            let rest = (now - looked) * SHARE;
             open.rests_until = now + rest.min(LONGEST_WAIT);
             if exchange.summary.state == State::Done {
                 self.open.remove(&number);

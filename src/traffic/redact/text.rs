@@ -16,6 +16,9 @@ const SHORTEST: usize = 8;
 /// strings are in strings. Without a bound, what is made for it takes the square of its length.
 const MOST_AHEAD: usize = 16;
 
+/// A longer word is no name, and of tokens only one that is signed.
+const LONGEST_WORD: usize = 4096;
+
 /// Of a part of a form: its name, a file's name, a media type.
 const LONGEST_HEAD: usize = 512;
 
@@ -387,6 +390,9 @@ impl Scan<'_> {
 
 /// Where a token begins in a word, if one does: only its end is where the word ends.
 fn token_in(word: &str) -> Option<usize> {
+    if word.len() > LONGEST_WORD {
+        return word.starts_with("eyJ").then_some(0);
+    }
     let is_start = |place: usize| place == 0 || !word.as_bytes()[place - 1].is_ascii_alphanumeric();
     // A signed token is three parts in base64, the first an object: `{"` is `eyJ`.
     let jwt = word
