@@ -8,7 +8,10 @@
 //! over the `pool` (`tls` where it leads outside, `http2` where that is spoken,
 //! and `upgrade` joins what is no HTTP any more, a `websocket` so that it ends
 //! politely), `log` writes one line when the last byte has passed,
-//! and `metrics` counts it.
+//! and `metrics` counts it. Meanwhile `capture` copies what passes; without its secrets
+//! (`redact`) it becomes an [`exchange`] among the newest [`Exchanges`], which are
+//! looked for (`filter`), sent again (`replay`) and exported (`har`, `curl`).
+//! `session` knows who has signed in to look at them.
 //!
 //! It knows neither engine nor store: routes, networks and the guard's
 //! settings are handed in through [`Shared`], each replaced as a whole. The
