@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{client::Path, engine::DockerEngine};
+use super::{
+    client::{LOOK, Path, within},
+    engine::DockerEngine,
+};
 use crate::{
     reconcile::engine::{EngineError, Used},
     workspace::ContainerId,
@@ -57,7 +60,7 @@ impl DockerEngine {
             .segment(container.as_str())
             // Once: the other way takes two looks, a second apart.
             .then("/stats?stream=false&one-shot=true");
-        let stats: Stats = self.client().ask(&path).await?;
+        let stats: Stats = within("stats", LOOK, self.client().get(&path)).await?;
         Ok(used(&stats))
     }
 }

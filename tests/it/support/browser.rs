@@ -73,6 +73,11 @@ impl Browser {
         self.runtime.block_on(resized).unwrap();
     }
 
+    /// A picture of what its window shows, as PNG.
+    pub(crate) fn picture(&self) -> Vec<u8> {
+        self.runtime.block_on(self.client().screenshot()).unwrap()
+    }
+
     /// Runs the body of a function in the page. What it hands to its last argument,
     /// a callback, is the result.
     pub(crate) fn run(&self, script: &str, arguments: Vec<Value>) -> Value {

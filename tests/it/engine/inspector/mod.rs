@@ -50,7 +50,14 @@ const CANARY: &str = "c4nary-S3cret-v4lue-0123456789";
 
 /// A workspace with the app that is up.
 fn app() -> Place {
-    let place = Place::new(APP);
+    let place = place(APP);
+    let _ = place.cosmos(&["up"]).succeeded();
+    place
+}
+
+/// A workspace with the app's files; nothing is up.
+fn place(config: &str) -> Place {
+    let place = Place::new(config);
     place.write("www/index.html", "hello\n");
     for (name, script) in SCRIPTS {
         let file = format!("www/cgi-bin/{name}");
@@ -58,7 +65,6 @@ fn app() -> Place {
         let file = place.folder.join(file);
         fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let _ = place.cosmos(&["up"]).succeeded();
     place
 }
 

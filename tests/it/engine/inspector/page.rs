@@ -379,3 +379,89 @@ fn ten_thousand_exchanges_scroll_and_few_rows_are_made_for_them() {
     println!("{told}");
     assert!(told["rows"].as_u64().unwrap() < 200, "{told}");
 }
+
+/// The two of README.md, which `scripts/screenshots` makes anew.
+#[test]
+fn pictures_of_it_are_taken() {
+    let is_for_readme = std::env::var_os("UPDATE_SCREENSHOTS").is_some();
+    let idle = crate::engine::workspace::idle;
+    let config = super::APP.replace("services.app", "services.api");
+    let place = super::place(&format!(
+        "{config}{}{}",
+        idle("db", "resources = { memory = \"256MiB\" }"),
+        idle(
+            "worker",
+            "depends_on = { db = \"started\", api = \"ready\" }"
+        )
+    ));
+    let place = match is_for_readme {
+        true => place.with("COSMOS_WORKSPACE__NAME", "shop"),
+        false => place,
+    };
+    let _ = place.cosmos(&["up"]).succeeded();
+    let name = if is_for_readme { "shop" } else { &place.name };
+    let host = format!("api.{name}.localhost:{}", place.port);
+    let ask = |method: &str, path: &str, lines: &str, body: &str| {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n{lines}\r\n{body}",
+            body.len()
+        );
+        crate::engine::workspace::support::ask(place.port, &request).unwrap()
+    };
+    let page = Page::open(&place);
+    page.browser.resize(1280, 800);
+    for number in 1..=4 {
+        ask("GET", "/", "", "");
+        ask(
+            "POST",
+            "/cgi-bin/echo",
+            "Content-Type: application/json\r\n",
+            &format!("{{\"order\":{number}}}"),
+        );
+        ask("GET", &format!("/orders/{number}"), "", "");
+    }
+    ask(
+        "GET",
+        "/cgi-bin/secret?token=abc",
+        "Authorization: Bearer abc\r\n",
+        "",
+    );
+    let _ = place.cosmos(&["restart", "api"]).succeeded();
+    ask("GET", "/cgi-bin/events", "", "");
+    ask(
+        "POST",
+        "/cgi-bin/echo?page=2",
+        "Content-Type: application/json\r\nAuthorization: Bearer abc\r\n",
+        "{\"items\":[{\"sku\":\"A-7\",\"count\":2}],\"coupon\":null,\"card\":{\"token\":\"tok_123\",\"last4\":\"4242\"}}",
+    );
+    page.run(
+        "await open('echo?page=2'); await until('its body', () => shown('body-response'));",
+        json!(null),
+    );
+    let exchanges = page.browser.picture();
+    page.view("services");
+    page.run(
+        "await until('what they use', () => {
+           const line = document.querySelector('#services polyline');
+           return line && line.getAttribute('points').trim().split(/\\s+/).length >= given;
+         });",
+        json!(if is_for_readme { 8 } else { 2 }),
+    );
+    // A folder that is there for a test is nobody's home.
+    page.run(
+        "const folder = [...document.querySelectorAll('#services *')].find((it) => !it.children.length && it.textContent.startsWith('/'));
+         folder.textContent = '/home/anna/shop';",
+        json!(null),
+    );
+    let services = page.browser.picture();
+    for (file, picture) in [("exchanges.png", exchanges), ("services.png", services)] {
+        assert!(
+            picture.starts_with(b"\x89PNG") && picture.len() > 10_000,
+            "{file}"
+        );
+        if is_for_readme {
+            let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+            fs::write(root.join("docs/pictures").join(file), picture).unwrap();
+        }
+    }
+}
