@@ -2,7 +2,15 @@
 //!
 //! It crosses the wire as it is here. What is in it was redacted before it came here.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde::{Deserialize, Serialize};
+
+/// A time as it crosses the wire: in milliseconds since the epoch.
+pub fn since_epoch(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// What is listed of an exchange.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -466,7 +466,7 @@ impl Drop for Trace {
     clippy::cast_precision_loss,
     reason = "years of microseconds are exact"
 )]
-fn millis(duration: Duration) -> f64 {
+pub(super) fn millis(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }
 

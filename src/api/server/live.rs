@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use axum::{extract::State, response::Response};
@@ -17,6 +17,7 @@ use super::{Management, Refused, lines};
 use crate::{
     api::wire::{LiveLine, Usage},
     reconcile::{controller::Look, engine::Used},
+    traffic::exchange::since_epoch,
     workspace::{ContainerId, ContainerState},
 };
 
@@ -96,7 +97,7 @@ async fn measure(management: Arc<Management>) {
             Some((id.to_string(), usage(*at - *earlier, first, used)))
         });
         let line = LiveLine::Usage {
-            at: millis(),
+            at: since_epoch(SystemTime::now()),
             containers: containers.collect(),
         };
         before = now;
@@ -199,11 +200,4 @@ fn state(management: &Management, look: &Look) -> LiveLine {
             .map(|container| management.controller.container_status(container))
             .collect(),
     }
-}
-
-fn millis() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,7 +6,7 @@
 use std::{
     collections::VecDeque,
     sync::atomic::{AtomicUsize, Ordering},
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
 use flate2::{Decompress, FlushDecompress, Status};
@@ -14,7 +14,7 @@ use hyper::{HeaderMap, header::SEC_WEBSOCKET_EXTENSIONS};
 
 use super::{
     super::{
-        exchange::{Frame, FrameKind, Messages, Side},
+        exchange::{Frame, FrameKind, Messages, Side, since_epoch},
         redact::Redactor,
     },
     Capture, MOST_UNDER_WAY,
@@ -180,7 +180,7 @@ impl Ear {
         let is_control = frame.opcode & 0x08 != 0;
         if !is_control && frame.opcode != 0 {
             self.message = Some(Beginning {
-                at: now(),
+                at: since_epoch(SystemTime::now()),
                 kind: kind(frame.opcode),
                 bytes: 0,
                 is_compressed: frame.is_compressed,
@@ -244,7 +244,7 @@ impl Ear {
             };
             let bytes = self.frame.length;
             self.tell(Message {
-                at: now(),
+                at: since_epoch(SystemTime::now()),
                 from: self.side,
                 kind,
                 bytes,
@@ -461,11 +461,4 @@ fn lossy(bytes: &[u8]) -> String {
         }
         Err(_) => String::from_utf8_lossy(bytes).into_owned(),
     }
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use hyper::{HeaderMap, StatusCode, Version, header::HOST};
@@ -22,8 +22,9 @@ use super::{
     content::{self, Passed},
 };
 use crate::traffic::{
-    exchange::{Exchange, Message, State, Summary},
+    exchange::{Exchange, Message, State, Summary, since_epoch},
     exchanges::Exchanges,
+    log::millis,
     redact::{Redacted, Redactor},
     routes::Target,
 };
@@ -197,7 +198,7 @@ fn exchange(live: &Live, redactor: &Redactor) -> Exchange {
         number: live.number,
         seq: 0,
         id: live.id.clone(),
-        at: millis_since_epoch(live.at),
+        at: since_epoch(live.at),
         state: if end.is_some() {
             State::Done
         } else {
@@ -343,18 +344,4 @@ fn version(version: Version) -> &'static str {
         Version::HTTP_2 => "2",
         _ => "1.1",
     }
-}
-
-fn millis_since_epoch(at: SystemTime) -> u64 {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// In milliseconds, to the microsecond.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "years of microseconds are exact"
-)]
-fn millis(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
 }

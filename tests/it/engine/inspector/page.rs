@@ -1,6 +1,6 @@
 //! The page, in Chromium, in front of a real proxy.
 
-use std::{fs, process::Command, thread, time::Duration};
+use std::{fs, process::Command, thread};
 
 use serde_json::{Value, json};
 
@@ -61,28 +61,18 @@ fn ask(place: &Place, path: &str) {
 fn a_request_is_there_at_once_and_its_events_as_they_stream() {
     let place = app();
     let page = Page::open(&place);
-    let script = "
-        const started = Date.now();
-        let asked;
-        const seen = new Promise((tell) => {
-          const look = () => { const it = row('/cgi-bin/echo?now'); if (it) tell(Date.now()); };
-          new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
-        });
-        document.title = 'ready';
-        return { seen: await seen, started };";
-    // The page waits while the request is sent from here.
-    let (told, sent) = thread::scope(|scope| {
-        let sent = scope.spawn(|| {
-            thread::sleep(Duration::from_millis(600));
-            let now = std::time::SystemTime::now();
-            ask(&place, "/cgi-bin/echo?now");
-            now.duration_since(std::time::UNIX_EPOCH)
-                .unwrap()
-                .as_millis()
-        });
-        (page.run(script, json!(null)), sent.join().unwrap())
-    });
-    let seen = u128::from(told["seen"].as_u64().unwrap());
+    page.run(
+        "window.seen = new Promise((tell) => {
+           const look = () => { if (row('/cgi-bin/echo?now')) tell(Date.now()); };
+           new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
+         });",
+        json!(null),
+    );
+    let sent = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let sent = sent.unwrap().as_millis();
+    ask(&place, "/cgi-bin/echo?now");
+    let seen = page.run("return await window.seen;", json!(null));
+    let seen = u128::from(seen.as_u64().unwrap());
     println!(
         "seen on the page {} ms after it was sent",
         seen.saturating_sub(sent)
