@@ -231,6 +231,7 @@ fn endpoints() -> Vec<Endpoint> {
             "How everything is, and how it comes to be.",
             Answer::Lines(of::<LiveLine>),
         )
+        .asking(of::<super::server::LiveQuery>)
         .refusing(&[503]),
         new(
             "post",

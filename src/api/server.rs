@@ -24,6 +24,8 @@ mod workspaces;
 
 #[cfg(test)]
 pub(super) use containers::LogQuery;
+#[cfg(test)]
+pub(super) use live::LiveQuery;
 
 pub use live::Usages;
 
@@ -264,23 +266,39 @@ fn lines<T: Serialize + Send + 'static>(receiver: mpsc::Receiver<Vec<T>>) -> Res
     streamed("application/x-ndjson", batches)
 }
 
+/// So many lines cross the wire at once, if they are there: each by itself costs a write.
+const AT_ONCE: usize = 512;
+
 /// Answers with a container's output in frames.
 pub(super) fn frames(
     chunks: impl Stream<Item = Result<LogChunk, EngineError>> + Send + 'static,
 ) -> Response {
-    let framed = chunks.map(|chunk| {
-        let (stream, bytes) = match chunk.map_err(std::io::Error::other)? {
-            LogChunk::Out(bytes) => (1, bytes),
-            LogChunk::Err(bytes) => (2, bytes),
-        };
-        let mut frame = BytesMut::with_capacity(8 + bytes.len());
-        frame.put_u32(stream << 24);
-        // The engine's own frames are far below 4 GiB.
-        frame.put_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-        frame.put(bytes);
-        Ok::<_, std::io::Error>(frame.freeze())
+    let framed = chunks.ready_chunks(AT_ONCE).flat_map(|chunks| {
+        let mut frames = BytesMut::new();
+        let mut failed = None;
+        for chunk in chunks {
+            match chunk {
+                Ok(chunk) => put_frame(&mut frames, &chunk),
+                Err(error) => failed = Some(Err(std::io::Error::other(error))),
+            }
+        }
+        let whole = (!frames.is_empty()).then(|| Ok(frames.freeze()));
+        stream::iter(whole.into_iter().chain(failed))
     });
     streamed("application/vnd.docker.multiplexed-stream", framed)
+}
+
+fn put_frame(frames: &mut BytesMut, chunk: &LogChunk) {
+    let stream: u32 = match chunk {
+        LogChunk::Out(_) => 1,
+        LogChunk::Err(_) => 2,
+    };
+    let bytes = chunk.bytes();
+    frames.reserve(8 + bytes.len());
+    frames.put_u32(stream << 24);
+    // The engine's own frames are far below 4 GiB.
+    frames.put_u32(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+    frames.put_slice(bytes);
 }
 
 fn streamed<E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static>(

@@ -17,7 +17,9 @@ pub use crate::{
             Rerun, RevisionSummary, Rollback, RunCommand, ServiceState, ServiceStatus, Status, Why,
             Wish,
         },
-        engine::{BuildState, BuildStep, Builder, ImageBuild, LogOptions, Progress, StepPlace},
+        engine::{
+            BuildState, BuildStep, Builder, ImageBuild, LogOptions, LogTime, Progress, StepPlace,
+        },
         event::{Event, Outcome, Problem},
         history::{Cause, Doing, EntryState, RevisionState, StepResult, Told},
     },

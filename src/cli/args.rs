@@ -350,29 +350,36 @@ pub(super) struct Status {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cosmos logs              all services of this workspace\n  cosmos logs -f web api\n  cosmos logs --tail 20 nginx-k3f9\n  cosmos logs --http -f web   each request to `web`, with its status and how long it took"
+    after_help = "Examples:\n  cosmos logs              all services of this workspace\n  cosmos logs -f web api\n  cosmos logs --tail 20 nginx-k3f9\n  cosmos logs --since 10m --grep 'error|timeout' api\n  cosmos logs --http -f web   each request to `web`, with its status and how long it took"
 )]
 pub(super) struct Logs {
     /// Services, or containers by id or name; all services if none is named
     #[arg(value_name = "NAME")]
     pub(super) names: Vec<String>,
-    /// Go on as more is written
+    /// Go on as more is written, by whatever takes a container's place, too
     #[arg(short, long)]
     pub(super) follow: bool,
-    /// Only so many lines from the end
-    #[arg(long, value_name = "LINES")]
+    /// Only so many lines of each container, from the end
+    #[arg(short = 'n', long, value_name = "LINES")]
     pub(super) tail: Option<u64>,
-    /// Not before: `10m`, `2h`, or seconds since the epoch
+    /// Not before: `10m`, `2h`, `2026-11-23T23:08:17Z`, or seconds since the epoch
     #[arg(long, value_name = "WHEN")]
     pub(super) since: Option<String>,
+    /// Not after
+    #[arg(long, value_name = "WHEN", conflicts_with = "follow")]
+    pub(super) until: Option<String>,
+    /// Only lines in which this regular expression is found: `error`, `(?i)error`
+    #[arg(long, value_name = "PATTERN", conflicts_with = "http")]
+    pub(super) grep: Option<String>,
     /// Each line behind its time
     #[arg(short, long)]
     pub(super) timestamps: bool,
     /// The requests that passed the proxy instead, from its access log
     #[arg(long, conflicts_with = "timestamps")]
     pub(super) http: bool,
-    /// Each request as the line of JSON that the proxy wrote
-    #[arg(long, requires = "http")]
+    /// Each line as an object: time, container, service, stream, line. With `--http`, as the
+    /// proxy wrote it
+    #[arg(long)]
     pub(super) json: bool,
 }
 

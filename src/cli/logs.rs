@@ -1,196 +1,237 @@
 //! `cosmos logs`: what containers say, many of them side by side.
 
+mod follow;
 mod http;
+mod line;
+mod merge;
+mod show;
+mod source;
 
-use std::{
-    io::{self, IsTerminal as _, Write as _},
-    process::ExitCode,
-    time::{SystemTime, UNIX_EPOCH},
+use std::{future::Future, io, pin::Pin, process::ExitCode, time::SystemTime};
+
+use futures_util::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream};
+
+use self::{
+    follow::{Following, Seen},
+    show::Shown,
+    source::{Part, Source, Wanted},
 };
-
-use anstyle::{AnsiColor, Style};
-use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt as _, stream};
-
 use super::{
     args::{Global, Logs, Project},
     bootstrap, context,
     error::{Failure, INTERRUPTED},
     exec::found,
 };
-use crate::{api::client::encoded, reconcile::engine::LogChunk};
+use crate::{
+    api::{
+        client::{Client, encoded},
+        wire::Status,
+    },
+    config,
+    reconcile::engine::LogTime,
+    workspace::time,
+};
 
-/// Colours that tell services apart on light and dark screens.
-const COLOURS: [AnsiColor; 6] = [
-    AnsiColor::Cyan,
-    AnsiColor::Yellow,
-    AnsiColor::Green,
-    AnsiColor::Magenta,
-    AnsiColor::Blue,
-    AnsiColor::Red,
-];
-
-/// A line that is longer is cut: a progress bar may never end its own.
-const LONGEST_LINE: usize = 64 << 10;
+/// So many logs are opened at once: each is a connection of its own.
+const OPENED_AT_ONCE: usize = 16;
 
 pub(super) async fn run(global: Global, args: Logs) -> Result<ExitCode, Failure> {
     if args.http {
         return http::run(&global, &args).await;
     }
+    let part = part(&args)?;
     let client = bootstrap::existing(&global).await?;
-    let names = if args.names.is_empty() {
-        context::load(&global, &Project::default())?
-            .workspace
-            .services
-            .keys()
-            .map(ToString::to_string)
-            .collect()
-    } else {
-        args.names.clone()
-    };
-    let mut sources = Vec::new();
-    for name in &names {
-        for container in found(&global, &client, name).await?.containers {
-            sources.push((container.name, container.id));
-        }
-    }
-    let query = query(&args)?;
-    let is_alone = sources.len() == 1;
-    let width = sources
-        .iter()
-        .map(|(name, _)| name.len())
-        .max()
-        .unwrap_or(0);
-    let (mut outputs, mut labels) = (Vec::new(), Vec::new());
-    for (index, (name, id)) in sources.into_iter().enumerate() {
-        let frames = client
-            .frames(&format!("/containers/{}/logs?{query}", encoded(&id)))
-            .await?;
-        let label = if is_alone {
-            String::new()
-        } else {
-            label(&name, width, index)
-        };
-        labels.push(label);
-        outputs.push(frames.map(move |chunk| (index, chunk)).boxed());
-    }
-    let mut lines: Vec<[BytesMut; 2]> = outputs.iter().map(|_| Default::default()).collect();
-    let mut merged = stream::select_all(outputs);
+    let (wanted, sources) = named(&global, &client, &args.names).await?;
+    let is_all = matches!(wanted[..], [Wanted::Workspace(_)]);
+    let mut shown = Shown::new(&args, is_all)?;
     let stop = tokio::signal::ctrl_c();
     tokio::pin!(stop);
-    let mut code = ExitCode::SUCCESS;
+
+    let is_plain = args.grep.is_none() && !args.json && !args.timestamps;
+    if let ([source], false, false, true) = (&sources[..], args.follow, is_all, is_plain) {
+        return pass(&client, source, part, &mut shown, &mut stop).await;
+    }
+    // What is there already, in the order of time; then, what comes.
+    let begun = match past(&client, sources, part, &mut shown, &mut stop).await? {
+        Past::Shown(begun) => begun,
+        Past::Left(code) => return Ok(code),
+    };
+    if !args.follow {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let following = Following::new(&client, wanted, shown, &begun, part.since);
+    following.run(stop).await
+}
+
+fn part(args: &Logs) -> Result<Part, Failure> {
+    Ok(Part {
+        follow: false,
+        tail: args.tail,
+        since: args.since.as_deref().map(moment).transpose()?,
+        until: args.until.as_deref().map(moment).transpose()?,
+        timestamps: false,
+    })
+}
+
+/// What was named, and the containers that there are of it.
+async fn named(
+    global: &Global,
+    client: &Client,
+    names: &[String],
+) -> Result<(Vec<Wanted>, Vec<Source>), Failure> {
+    let here = || context::workspace_here(global).map(|loaded| loaded.workspace.identity.key());
+    if names.is_empty() {
+        let loaded = context::load(global, &Project::default())?;
+        let key = loaded.workspace.identity.key();
+        let status: Status = client
+            .get(&format!("/workspaces/{}", encoded(&key)))
+            .await?;
+        let wanted = Wanted::Workspace(key);
+        let sources = wanted.sources(&[status], &[]);
+        return Ok((vec![wanted], sources));
+    }
+    let (mut wanted, mut sources) = (Vec::new(), Vec::<Source>::new());
+    for name in names {
+        let found = found(global, client, name).await?;
+        wanted.extend(match (&found.service, here()) {
+            (Some(service), Some(workspace)) => vec![Wanted::Service {
+                workspace,
+                name: service.clone(),
+            }],
+            _ => {
+                let containers = found.containers.iter();
+                containers
+                    .map(|one| Wanted::Container(one.id.clone()))
+                    .collect()
+            }
+        });
+        for source in Source::all_of(&found) {
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+    }
+    Ok((wanted, sources))
+}
+
+type Stop<'a, F> = Pin<&'a mut F>;
+
+/// How the showing of what was there already ended.
+enum Past {
+    /// To its end: how far each was seen.
+    Shown(Vec<(Source, Seen)>),
+    /// Before.
+    Left(ExitCode),
+}
+
+/// Shows what all of them wrote until now, in the order of time.
+async fn past(
+    client: &Client,
+    sources: Vec<Source>,
+    part: Part,
+    shown: &mut Shown,
+    stop: &mut Stop<'_, impl Future<Output = io::Result<()>>>,
+) -> Result<Past, Failure> {
+    let is_nothing_wanted = part.tail == Some(0);
+    let part = Part {
+        timestamps: true,
+        // Where to go on is known from the last line, shown or not.
+        tail: part.tail.map(|lines| lines.max(1)),
+        ..part
+    };
+    let opened: Vec<_> = stream::iter(&sources)
+        .map(|source| source::open(client, &source.id, part))
+        .buffered(OPENED_AT_ONCE)
+        .try_collect()
+        .await?;
+    let writers: Vec<_> = sources
+        .iter()
+        .map(|source| shown.writer(&source.container, source.service.as_deref()))
+        .collect();
+    let lines = merge::by_time(opened.into_iter().map(source::lines).collect());
+    tokio::pin!(lines);
+    let mut seen = vec![Seen::default(); sources.len()];
     loop {
-        // Both are cancel-safe: what was not taken stays in the stream.
-        let next = tokio::select! {
-            next = merged.next() => next,
-            _ = &mut stop => {
-                code = ExitCode::from(INTERRUPTED);
-                None
-            }
+        let (at, line) = match next(&mut lines, shown, stop).await {
+            Next::Some(line) => line?,
+            Next::End => return Ok(Past::Shown(sources.into_iter().zip(seen).collect())),
+            Next::Interrupted => return Ok(Past::Left(ExitCode::from(INTERRUPTED))),
         };
-        let Some((index, chunk)) = next else {
-            break;
+        seen[at].note(line.time);
+        if is_nothing_wanted {
+            continue;
+        }
+        if shown.show(&writers[at], &line).is_err() {
+            return Ok(Past::Left(ExitCode::SUCCESS));
+        }
+    }
+}
+
+/// What one container wrote, byte by byte.
+async fn pass(
+    client: &Client,
+    source: &Source,
+    part: Part,
+    shown: &mut Shown,
+    stop: &mut Stop<'_, impl Future<Output = io::Result<()>>>,
+) -> Result<ExitCode, Failure> {
+    let mut chunks = source::open(client, &source.id, part).await?;
+    loop {
+        let written = match next(&mut chunks, shown, stop).await {
+            Next::Some(chunk) => shown.pass(&chunk?),
+            Next::End => return Ok(ExitCode::SUCCESS),
+            Next::Interrupted => return Ok(ExitCode::from(INTERRUPTED)),
         };
-        let (stream, bytes) = match chunk? {
-            LogChunk::Out(bytes) => (0, bytes),
-            LogChunk::Err(bytes) => (1, bytes),
-        };
-        if write(
-            &labels[index],
-            &mut lines[index][stream],
-            &bytes,
-            stream == 1,
+        if written.is_err() {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+/// What comes of a stream that is shown.
+enum Next<T> {
+    Some(T),
+    /// It has ended, or nobody reads us any more: `cosmos logs | head`.
+    End,
+    Interrupted,
+}
+
+/// What comes next; whoever reads us has all that came before, if it has to be waited for.
+async fn next<T>(
+    stream: &mut (impl Stream<Item = T> + Unpin),
+    shown: &mut Shown,
+    stop: &mut Stop<'_, impl Future<Output = io::Result<()>>>,
+) -> Next<T> {
+    let next = match stream.next().now_or_never() {
+        Some(next) => next,
+        None if shown.flush().is_err() => return Next::End,
+        // Both are cancel-safe: what is not taken stays in its stream.
+        None => tokio::select! {
+            next = stream.next() => next,
+            _ = &mut *stop => return Next::Interrupted,
+        },
+    };
+    match next {
+        Some(next) => Next::Some(next),
+        None => {
+            // That nobody reads is no failure.
+            let _ = shown.flush();
+            Next::End
+        }
+    }
+}
+
+/// An age (`90s`, `10m`, `1h30m`, `2d`), a time (`2026-11-23T23:08:17Z`), or seconds since
+/// the epoch.
+fn moment(text: &str) -> Result<LogTime, Failure> {
+    let ago = || LogTime::at(SystemTime::now().checked_sub(config::duration(text)?)?);
+    let of_clock = || LogTime::at(time(text)?);
+    let found = text.parse().ok().or_else(of_clock).or_else(ago);
+    found.ok_or_else(|| {
+        Failure::usage(format!("`{text}` is no time")).hinted(
+            "write how long ago, like `10m` or `2h`, or a time, like `2026-11-23T23:08:17Z`",
         )
-        .is_err()
-        {
-            // Nobody reads us any more: `cosmos logs | head`.
-            break;
-        }
-    }
-    // What ended without an end of line still gets one, and its name.
-    for (label, pending) in labels.iter().zip(&mut lines) {
-        for (stream, pending) in pending.iter_mut().enumerate() {
-            if !pending.is_empty()
-                && write(label, pending, &Bytes::from_static(b"\n"), stream == 1).is_err()
-            {
-                return Ok(ExitCode::SUCCESS);
-            }
-        }
-    }
-    Ok(code)
-}
-
-/// Writes what is whole, line by line, so that two containers never share a line.
-/// One container alone is passed through as it is.
-fn write(label: &str, pending: &mut BytesMut, bytes: &Bytes, is_error: bool) -> io::Result<()> {
-    let mut out: Box<dyn io::Write> = if is_error {
-        Box::new(io::stderr().lock())
-    } else {
-        Box::new(io::stdout().lock())
-    };
-    if label.is_empty() {
-        out.write_all(bytes)?;
-        return out.flush();
-    }
-    pending.extend_from_slice(bytes);
-    while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-        let line = pending.split_to(end + 1);
-        out.write_all(label.as_bytes())?;
-        out.write_all(&line)?;
-    }
-    if pending.len() > LONGEST_LINE {
-        out.write_all(label.as_bytes())?;
-        out.write_all(&pending.split())?;
-        out.write_all(b"\n")?;
-    }
-    out.flush()
-}
-
-fn label(name: &str, width: usize, index: usize) -> String {
-    let is_plain = std::env::var_os("NO_COLOR").is_some() || !io::stdout().is_terminal();
-    let style = if is_plain {
-        Style::new()
-    } else {
-        COLOURS[index % COLOURS.len()].on_default()
-    };
-    format!("{style}{name:<width$}{style:#} | ")
-}
-
-fn query(args: &Logs) -> Result<String, Failure> {
-    let mut query = format!("follow={}&timestamps={}", args.follow, args.timestamps);
-    if let Some(tail) = args.tail {
-        query.push_str(&format!("&tail={tail}"));
-    }
-    if let Some(since) = &args.since {
-        query.push_str(&format!("&since={}", seconds(since)?));
-    }
-    Ok(query)
-}
-
-/// `90s`, `10m`, `2h`, `1d` ago, or seconds since the epoch.
-fn seconds(text: &str) -> Result<u64, Failure> {
-    let wrong = || {
-        Failure::usage(format!("`{text}` is no time"))
-            .hinted("write `10m`, `2h`, or seconds since the epoch")
-    };
-    if let Ok(seconds) = text.parse() {
-        return Ok(seconds);
-    }
-    let (number, unit) = text
-        .split_at_checked(text.len().saturating_sub(1))
-        .ok_or_else(wrong)?;
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let unit = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return Err(wrong()),
-    };
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    Ok(now.saturating_sub(number.saturating_mul(unit)))
+    })
 }
 
 #[cfg(test)]
@@ -198,11 +239,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_an_age_or_seconds_since_the_epoch() {
-        assert_eq!(seconds("12345").unwrap(), 12_345);
-        assert!(seconds("10m").unwrap() < seconds("1s").unwrap());
+    fn a_time_is_an_age_a_time_of_the_clock_or_seconds_since_the_epoch() {
+        assert_eq!(moment("12345").unwrap(), LogTime::of_seconds(12_345));
+        assert_eq!(
+            moment("1970-01-02T00:00:00Z").unwrap(),
+            LogTime::of_seconds(86_400)
+        );
+        assert!(moment("10m").unwrap() < moment("1s").unwrap());
+        assert!(moment("2d").unwrap() < moment("1h30m").unwrap());
         for wrong in ["", "m", "10x", "ä", "-5m"] {
-            assert!(seconds(wrong).is_err(), "{wrong}");
+            assert!(moment(wrong).is_err(), "{wrong}");
         }
     }
 }

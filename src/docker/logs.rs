@@ -171,8 +171,10 @@ impl DockerEngine {
         if let Some(lines) = options.tail {
             path = path.query("tail", &lines.to_string());
         }
-        if let Some(since) = options.since {
-            path = path.query("since", &since.to_string());
+        for (key, time) in [("since", options.since), ("until", options.until)] {
+            if let Some(time) = time {
+                path = path.query(key, &time.to_string());
+            }
         }
         let body = self.client().open(&path).await?;
         let engine = self.clone();

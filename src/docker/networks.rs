@@ -7,13 +7,13 @@ use super::{
     client::{CHANGE, LOOK, Path, within},
     engine::DockerEngine,
     labels,
-    observe::{Network as ListedNetwork, time},
+    observe::Network as ListedNetwork,
     perform::{Made, done_if_absent},
     request,
 };
 use crate::{
     reconcile::engine::EngineError,
-    workspace::{ContainerName, Network, NetworkName},
+    workspace::{ContainerName, Network, NetworkName, time},
 };
 
 impl DockerEngine {

@@ -86,6 +86,14 @@ pub struct Look {
     number: u64,
 }
 
+impl Look {
+    /// Whether anybody has looked yet. Until then nothing is known, which is not the same
+    /// as that there is nothing.
+    pub fn was_taken(&self) -> bool {
+        self.number > 0
+    }
+}
+
 /// Keeps every workspace of an installation true.
 pub struct Controller {
     engine: Arc<dyn Engine>,

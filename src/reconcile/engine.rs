@@ -3,6 +3,10 @@
 //! An engine observes, performs one action, and hints at changes. It decides
 //! nothing: an action that needs a choice belongs in [`crate::plan`].
 
+mod log;
+
+pub use log::{LogChunk, LogOptions, LogTime, NoLogTime};
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -157,40 +161,6 @@ pub enum Builder {
     Buildkit,
     /// The one that every engine has.
     Classic,
-}
-
-/// Which lines of a container's output.
-#[derive(
-    Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
-)]
-#[serde(default)]
-pub struct LogOptions {
-    /// Go on as more is written.
-    pub follow: bool,
-    /// Only so many lines from the end.
-    pub tail: Option<u64>,
-    /// Not before this second since the epoch.
-    pub since: Option<i64>,
-    /// Each line behind its time.
-    pub timestamps: bool,
-}
-
-/// Some bytes that a container wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogChunk {
-    /// To its standard output, or to its terminal.
-    Out(Bytes),
-    /// To its standard error.
-    Err(Bytes),
-}
-
-impl LogChunk {
-    /// What was written, wherever it was.
-    pub fn bytes(&self) -> &Bytes {
-        match self {
-            Self::Out(bytes) | Self::Err(bytes) => bytes,
-        }
-    }
 }
 
 /// What an action left behind that its caller may want to know.

@@ -9,7 +9,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use futures_util::StreamExt as _;
@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::engine::{Console, LogChunk, LogOptions};
+use super::engine::{Console, LogChunk, LogOptions, LogTime};
 use crate::workspace::{
     ContainerId, ContainerState, Health, HealthProbe, Kind, Observed, ObservedContainer, Readiness,
     Workspace,
@@ -32,8 +32,7 @@ use crate::workspace::{
 /// of milliseconds, and a refused connection costs the loopback almost nothing.
 const FIRST_RETRY: Duration = Duration::from_millis(10);
 
-/// A process may speak before the engine has noted when it started, and the
-/// engine's logs are asked for by whole seconds.
+/// A process may speak before the engine has noted when it started.
 const LOG_MARGIN: Duration = Duration::from_millis(500);
 
 /// One container between a start and the next.
@@ -262,10 +261,7 @@ async fn saw_line(
     contains: &str,
     started: SystemTime,
 ) -> bool {
-    let since = started
-        .checked_sub(LOG_MARGIN)
-        .and_then(|since| since.duration_since(UNIX_EPOCH).ok())
-        .and_then(|since| i64::try_from(since.as_secs()).ok());
+    let since = started.checked_sub(LOG_MARGIN).and_then(LogTime::at);
     let mut output = console.logs(
         container,
         LogOptions {
@@ -330,6 +326,8 @@ async fn get(
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
     use crate::{
         plan::test_workspace::{Lab, name, service, shop},
@@ -372,6 +370,6 @@ mod tests {
         let started = UNIX_EPOCH + Duration::from_millis(100_200);
         assert!(saw_line(&engine, "shop-web-1", "is ready", started).await);
         assert!(!saw_line(&engine, "shop-web-1", "startingserver", started).await);
-        assert_eq!(engine.read()[0].1.since, Some(99));
+        assert_eq!(engine.read()[0].1.since, Some(LogTime(99_700_000_000)));
     }
 }

@@ -19,6 +19,7 @@ pub mod observed;
 pub mod order;
 pub mod overrides;
 pub mod proof;
+pub mod time;
 
 pub use container::{
     Build, Container, Device, File, Hooks, Image, Logging, Mount, MountSource, PortPublish,
@@ -41,3 +42,4 @@ pub use observed::{
     ObservedNetwork, Owner, Readiness,
 };
 pub use overrides::{Aspect, Hold, Override, Overrides};
+pub use time::time;

@@ -13,7 +13,9 @@ use super::{
     to_its_end,
 };
 use crate::{
-    api::wire::{About, Containers, Event, Found, LogOptions, Ordered, Problem, StartAdhoc},
+    api::wire::{
+        About, Containers, Event, Found, LogOptions, LogTime, Ordered, Problem, StartAdhoc,
+    },
     reconcile::{
         adhoc,
         controller::{Order, Words},
@@ -175,7 +177,8 @@ async fn obey(
 pub(in crate::api) struct LogQuery {
     follow: bool,
     tail: Option<u64>,
-    since: Option<i64>,
+    since: Option<LogTime>,
+    until: Option<LogTime>,
     timestamps: bool,
 }
 
@@ -189,6 +192,7 @@ pub(super) async fn logs(
         follow: query.follow,
         tail: query.tail,
         since: query.since,
+        until: query.until,
         timestamps: query.timestamps,
     };
     Ok(frames(management.console.logs(&container, options)))

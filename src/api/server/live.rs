@@ -8,12 +8,13 @@ use std::{
 
 use axum::{extract::State, response::Response};
 use futures_util::{StreamExt as _, stream};
+use serde::Deserialize;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep},
 };
 
-use super::{Management, Refused, lines};
+use super::{Management, Refused, input::Asked, lines};
 use crate::{
     api::wire::{LiveLine, Usage},
     reconcile::{controller::Look, engine::Used},
@@ -133,8 +134,25 @@ fn usage(passed: Duration, before: &Used, now: &Used) -> Usage {
     }
 }
 
+/// The query of `GET /live`.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub(in crate::api) struct LiveQuery {
+    /// Whether it is told what containers use, which costs the engine a little all the time.
+    usage: bool,
+}
+
+impl Default for LiveQuery {
+    fn default() -> Self {
+        Self { usage: true }
+    }
+}
+
 /// Everything, as it is and as it comes to be.
-pub(super) async fn follow(State(management): State<Arc<Management>>) -> Result<Response, Refused> {
+pub(super) async fn follow(
+    State(management): State<Arc<Management>>,
+    Asked(query): Asked<LiveQuery>,
+) -> Result<Response, Refused> {
     let hello = LiveLine::Hello {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         installation: management.installation.to_string(),
@@ -143,16 +161,24 @@ pub(super) async fn follow(State(management): State<Arc<Management>>) -> Result<
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         if sender.send(vec![hello]).await.is_ok() {
-            tell(&management, &sender).await;
+            tell(&management, &sender, query.usage).await;
         }
     });
     Ok(lines(receiver))
 }
 
-async fn tell(management: &Arc<Management>, listener: &mpsc::Sender<Vec<LiveLine>>) {
+async fn tell(
+    management: &Arc<Management>,
+    listener: &mpsc::Sender<Vec<LiveLine>>,
+    with_usage: bool,
+) {
     let mut looked = management.controller.looked();
-    let mut usage = Usages::follow(management);
-    let mut has_changed = true;
+    let mut usage = match with_usage {
+        true => Usages::follow(management),
+        // Nobody sends there.
+        false => watch::Sender::new(None).subscribe(),
+    };
+    let mut has_changed = looked.borrow().was_taken();
     loop {
         if has_changed {
             let look = looked.borrow_and_update().clone();
@@ -183,7 +209,7 @@ async fn tell(management: &Arc<Management>, listener: &mpsc::Sender<Vec<LiveLine
                 if listener.send(vec![LiveLine::Alive]).await.is_err() {
                     return;
                 }
-                true
+                looked.borrow().was_taken()
             }
             () = listener.closed() => return,
         };

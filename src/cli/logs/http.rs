@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 
-use super::{LONGEST_LINE, seconds};
+use super::moment;
 use crate::{
     cli::{
         args::{Global, Logs, Project},
@@ -16,8 +16,11 @@ use crate::{
         exec::found,
         ui::{duration, outln, printable, size, status_style},
     },
-    reconcile::engine::{Console as _, LogChunk, LogOptions},
+    reconcile::engine::{Console as _, LogChunk, LogOptions, LogTime},
 };
+
+/// No line of the access log is longer.
+const LONGEST_LINE: usize = 64 << 10;
 
 /// What is shown of a line of the access log: `traffic/log.rs` writes them.
 #[derive(Debug, Deserialize)]
@@ -86,8 +89,8 @@ pub(super) async fn run(global: &Global, args: &Logs) -> Result<ExitCode, Failur
         true => outln!("{line}"),
         false => outln!("{}", readable(entry)),
     };
-    let since = args.since.as_deref().map(seconds).transpose()?;
-    let since = since.and_then(|since| i64::try_from(since).ok());
+    let since = args.since.as_deref().map(moment).transpose()?;
+    let until = args.until.as_deref().map(moment).transpose()?;
     let stop = tokio::signal::ctrl_c();
     tokio::pin!(stop);
 
@@ -95,7 +98,7 @@ pub(super) async fn run(global: &Global, args: &Logs) -> Result<ExitCode, Failur
     let mut skipped = 0;
     if let Some(tail) = args.tail {
         let mut last = VecDeque::new();
-        let mut lines = Lines::open(false, since).await?;
+        let mut lines = Lines::open(false, since, until).await?;
         while let Some(line) = lines.next().await? {
             if let Some(entry) = entry_of(&line).filter(|entry| wanted.has(entry)) {
                 last.push_back((line, entry));
@@ -112,7 +115,7 @@ pub(super) async fn run(global: &Global, args: &Logs) -> Result<ExitCode, Failur
             return Ok(ExitCode::SUCCESS);
         }
     }
-    let mut lines = Lines::open(args.follow, since).await?;
+    let mut lines = Lines::open(args.follow, since, until).await?;
     loop {
         let line = tokio::select! {
             line = lines.next() => line?,
@@ -139,11 +142,16 @@ struct Lines {
 }
 
 impl Lines {
-    async fn open(follow: bool, since: Option<i64>) -> Result<Self, Failure> {
+    async fn open(
+        follow: bool,
+        since: Option<LogTime>,
+        until: Option<LogTime>,
+    ) -> Result<Self, Failure> {
         let engine = bootstrap::engine().await?;
         let options = LogOptions {
             follow,
             since,
+            until,
             ..LogOptions::default()
         };
         let chunks = engine.logs(&context::installation()?.proxy(), options);
@@ -162,7 +170,6 @@ impl Lines {
                 return Ok(Some(line.into_owned()));
             }
             if self.pending.len() > LONGEST_LINE {
-                // No line of the access log is so long.
                 self.pending.clear();
             }
             match self.chunks.next().await.transpose()? {

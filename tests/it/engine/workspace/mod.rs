@@ -11,6 +11,7 @@ mod checkouts;
 mod compose;
 mod faults;
 mod heal;
+mod logs;
 mod noop;
 mod one_plan;
 mod oneshots;

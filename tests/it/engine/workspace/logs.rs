@@ -1,0 +1,249 @@
+//! `cosmos logs`: what containers wrote, in one order, across whatever happens to them.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::ChildStdout,
+};
+
+use serde_json::Value;
+
+use super::{
+    idle,
+    support::{Place, Running, docker, until},
+};
+
+/// Writes a line as the container itself does.
+fn say(place: &Place, service: &str, text: &str) {
+    say_in(&place.container(service), text, 1);
+}
+
+fn say_in(container: &str, text: &str, descriptor: u8) {
+    let write = format!("echo '{text}' > /proc/1/fd/{descriptor}");
+    docker(&["exec", container, "sh", "-c", &write]);
+}
+
+/// A `cosmos logs -f` whose lines are read one by one.
+struct Following {
+    running: Running,
+    output: BufReader<ChildStdout>,
+}
+
+impl Following {
+    fn of(place: &Place, names: &[&str]) -> Self {
+        let mut running = place.begin(&[&["logs", "-f"], names].concat());
+        let output = BufReader::new(running.child().stdout.take().unwrap());
+        Self { running, output }
+    }
+
+    fn next(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    fn interrupt(mut self) {
+        self.running.interrupt();
+        let _ = self.running.end().ended(130);
+    }
+}
+
+/// A service that says its own beginning.
+fn beginning(name: &str, version: u32) -> String {
+    idle(name, "").replace(
+        "[\"sleep\", \"1000\"]",
+        &format!("[\"sh\", \"-c\", \"echo begins {version}; exec sleep 1000\"]"),
+    )
+}
+
+#[test]
+fn lines_of_several_services_are_in_the_order_in_which_they_were_written() {
+    let place = Place::up(&(idle("one", "") + &idle("second", "")));
+    for number in 0..6 {
+        let service = ["one", "second"][number % 2];
+        say(&place, service, &format!("line {number}"));
+    }
+    let said = place.cosmos(&["logs"]).succeeded();
+    let names = ["one", "second"].map(|service| place.container(service));
+    let width = names[1].len();
+    let wanted: String = (0..6)
+        .map(|number| format!("{:<width$} | line {number}\n", names[number % 2]))
+        .collect();
+    assert_eq!(said.stdout, wanted);
+}
+
+#[test]
+fn a_followed_service_is_followed_across_a_restart_a_crash_and_a_replacement() {
+    let place = Place::up(&beginning("one", 1));
+    let mut following = Following::of(&place, &["one"]);
+    assert_eq!(following.next(), "begins 1");
+    say(&place, "one", "first");
+    assert_eq!(following.next(), "first");
+
+    docker(&["restart", "--time", "0", &place.container("one")]);
+    assert_eq!(following.next(), "begins 1");
+    say(&place, "one", "after a restart");
+    assert_eq!(following.next(), "after a restart");
+
+    docker(&["exec", &place.container("one"), "kill", "-9", "-1"]);
+    assert_eq!(following.next(), "begins 1");
+
+    place.write("cosmos.toml", &beginning("one", 2));
+    let _ = place.cosmos(&["up"]).succeeded();
+    assert_eq!(following.next(), "begins 2");
+    say(&place, "one", "after a replacement");
+    assert_eq!(following.next(), "after a replacement");
+    following.interrupt();
+}
+
+#[test]
+fn a_followed_workspace_is_followed_across_a_restart_of_the_proxy() {
+    let place = Place::up(&idle("one", ""));
+    say(&place, "one", "before");
+    let mut following = Following::of(&place, &[]);
+    let name = place.container("one");
+    assert_eq!(following.next(), format!("{name} | before"));
+    docker(&["restart", &place.proxy()]);
+    say(&place, "one", "meanwhile");
+    assert_eq!(following.next(), format!("{name} | meanwhile"));
+    say(&place, "one", "after");
+    assert_eq!(following.next(), format!("{name} | after"));
+    following.interrupt();
+}
+
+#[test]
+fn following_ends_when_nobody_is_left_who_could_write() {
+    let place = Place::up(&idle("one", ""));
+    say(&place, "one", "here");
+    let mut following = Following::of(&place, &[]);
+    assert!(following.next().ends_with("| here"));
+    let _ = place.cosmos(&["down"]).succeeded();
+    let _ = following.running.end().succeeded();
+}
+
+#[test]
+fn following_a_container_of_no_service_ends_with_it() {
+    let place = Place::up(&idle("one", ""));
+    let name = format!("{}-short", place.name);
+    let started = place.cosmos(&[
+        "start",
+        "-d",
+        "--name",
+        &name,
+        "busybox:latest",
+        "sh",
+        "-c",
+        "mkfifo /go; read x < /go; echo over",
+    ]);
+    let _ = started.succeeded();
+    let mut following = Following::of(&place, &[&name]);
+    until("it waits", || {
+        docker(&["exec", &name, "ls", "/"])
+            .contains("go")
+            .then_some(())
+    });
+    docker(&["exec", &name, "sh", "-c", "echo > /go"]);
+    assert_eq!(following.next(), "over");
+    let _ = following.running.end().succeeded();
+}
+
+#[test]
+fn a_line_of_many_pieces_is_one_line_and_the_streams_stay_apart() {
+    let place = Place::up(&(idle("one", "") + &idle("two", "")));
+    let long = "head -c 100000 /dev/zero | tr '\\0' x > /proc/1/fd/1; echo > /proc/1/fd/1";
+    docker(&["exec", &place.container("one"), "sh", "-c", long]);
+    say_in(&place.container("two"), "to the error", 2);
+    let said = place.cosmos(&["logs", "-t"]).succeeded();
+    let lines: Vec<&str> = said.stdout.lines().collect();
+    let [line] = lines[..] else {
+        panic!("{} lines", lines.len());
+    };
+    assert!(line.ends_with(&"x".repeat(100_000)), "{} long", line.len());
+    assert_eq!(line.matches('x').count(), 100_000);
+    assert!(said.stderr.contains(" to the error\n"), "{}", said.stderr);
+    assert!(line.contains(" | 2"), "the time is before the line");
+}
+
+#[test]
+fn lines_are_chosen_by_pattern_and_time_and_told_as_objects() {
+    let place = Place::up(&idle("one", ""));
+    for text in ["an error 1", "all well", "an Error 2"] {
+        say(&place, "one", text);
+    }
+    say_in(&place.container("one"), "error 3", 2);
+    let said = place
+        .cosmos(&["logs", "--json", "--grep", "(?i)error [0-9]", "one"])
+        .succeeded();
+    let lines: Vec<Value> = said
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            (
+                line["line"].as_str().unwrap(),
+                line["stream"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("an error 1", "stdout"),
+            ("an Error 2", "stdout"),
+            ("error 3", "stderr")
+        ]
+    );
+    assert_eq!(lines[0]["service"], "one");
+    assert_eq!(lines[0]["container"], place.container("one"));
+
+    let second = lines[1]["time"].as_str().unwrap();
+    let since = place
+        .cosmos(&["logs", "--since", second, "one"])
+        .succeeded();
+    assert_eq!(since.stdout, "an Error 2\n");
+    let until = place
+        .cosmos(&["logs", "--until", second, "--grep", "E", "one"])
+        .succeeded();
+    assert_eq!(until.stdout, "an Error 2\n");
+    let none = place.cosmos(&["logs", "--since", "0s", "one"]).succeeded();
+    assert_eq!(none.stdout, "");
+    let _ = place
+        .cosmos(&["logs", "--grep", "(", "one"])
+        .ended(2)
+        .told(&["`(` is no pattern", "hint"]);
+    let _ = place
+        .cosmos(&["logs", "--since", "soon", "one"])
+        .ended(2)
+        .told(&["`soon` is no time", "10m"]);
+}
+
+#[test]
+fn a_new_replica_is_followed_from_its_first_line_and_both_are_named_from_then_on() {
+    let place = Place::up(&beginning("one", 1));
+    let mut following = Following::of(&place, &["one"]);
+    assert_eq!(following.next(), "begins 1");
+    let _ = place.cosmos(&["scale", "one=2"]).succeeded();
+    let second = format!("{}-one-2", place.name);
+    assert_eq!(following.next(), format!("{second} | begins 1"));
+    following.interrupt();
+}
+
+#[test]
+fn following_with_no_line_of_before_shows_what_comes() {
+    let place = Place::up(&beginning("one", 1));
+    let mut following = place.begin(&["logs", "-f", "-n", "0", "one"]);
+    // Where it goes on from is known then.
+    until("the past was read", || {
+        let log = docker(&["logs", &place.proxy()]);
+        log.contains("follow=false").then_some(())
+    });
+    say(&place, "one", "new");
+    let mut line = String::new();
+    let mut output = BufReader::new(following.child().stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "new\n");
+    following.interrupt();
+    let _ = following.end().ended(130);
+}
