@@ -1,9 +1,11 @@
 //! What a request through the proxy costs, against nginx and haproxy.
 //!
-//! All three stand on one core, between one client (`wrk`, 64 kept connections) and
+//! All of them stand on one core, between one client (`wrk`, 64 kept connections) and
 //! one origin (an nginx that answers from memory), which share another. They are
 //! measured in turn, a few seconds each, so that a busy machine slows all; what is
-//! said is the median of the rounds. It needs two cores and Debian's packages:
+//! said is the median of the rounds. Cosmos is there twice, with nothing captured and
+//! with everything captured that the limits allow, as is its default. It needs two
+//! cores and Debian's packages:
 //!
 //! ```sh
 //! apt-get install nginx-light haproxy wrk
@@ -65,7 +67,13 @@ fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         // What this program starts itself as.
-        ["proxy", listen, upstream, log] => proxy(listen, upstream, log),
+        ["proxy", listen, upstream, log, capture] => {
+            let capture = match *capture {
+                "off" => CaptureMode::Off,
+                _ => CaptureMode::Redacted,
+            };
+            proxy(listen, upstream, log, capture);
+        }
         // `cargo test --benches` only wants to know that it builds.
         words if words.contains(&"--list") => {}
         words => {
@@ -77,9 +85,14 @@ fn main() {
 
 fn measure(rounds: usize) {
     let place = Place::new();
-    let peers = [place.nginx(), place.haproxy(), place.cosmos()];
+    let peers = [
+        place.nginx(),
+        place.haproxy(),
+        place.cosmos("cosmos", "off"),
+        place.cosmos("captures", "redacted"),
+    ];
     for (body, size) in BODIES {
-        let mut seen: [Vec<Seen>; 3] = Default::default();
+        let mut seen: [Vec<Seen>; 4] = Default::default();
         for round in 0..rounds {
             // Who comes first changes, too.
             for turn in 0..peers.len() {
@@ -88,16 +101,9 @@ fn measure(rounds: usize) {
             }
         }
         println!("{size} bytes, {CONNECTIONS} connections, {rounds} rounds of {LOADED_FOR}:");
-        let [nginx, ..] = &seen;
+        let [nginx, _, off, on] = &seen;
         for (peer, own) in peers.iter().zip(&seen) {
-            let figure = |of: fn(&Seen) -> f64| {
-                // Round by round: what slowed one slowed its neighbour.
-                let ratios = own
-                    .iter()
-                    .zip(nginx)
-                    .map(|(own, nginx)| of(own) / of(nginx));
-                (median(own.iter().map(of)), median(ratios))
-            };
+            let figure = |of| (median(own.iter().map(of)), ratio(own, nginx, of));
             let (requests, more) = figure(|seen| seen.requests_a_second);
             let (cpu, costs) = figure(|seen| seen.cpu_micros);
             let (p99, waits) = figure(|seen| seen.p99_millis);
@@ -107,7 +113,15 @@ fn measure(rounds: usize) {
                 peer.name
             );
         }
+        let kept = ratio(on, off, |seen| seen.requests_a_second);
+        println!("  capturing leaves x {kept:.2} of the requests a second");
     }
+}
+
+/// Round by round: what slowed one slowed its neighbour.
+fn ratio(own: &[Seen], other: &[Seen], of: fn(&Seen) -> f64) -> f64 {
+    let rounds = own.iter().zip(other);
+    median(rounds.map(|(own, other)| of(own) / of(other)))
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
@@ -238,25 +252,26 @@ impl Place {
         Peer::begun("haproxy", address, Running::on(MEASURED, "haproxy", &words))
     }
 
-    fn cosmos(&self) -> Peer {
+    fn cosmos(&self, name: &'static str, capture: &str) -> Peer {
         let (address, origin) = (free_address(), self.origin);
         let own = env::current_exe().unwrap();
-        let log = self.files.path().join("access.log");
+        let log = self.files.path().join(format!("{name}.log"));
         let words = [
             "proxy",
             &address.to_string(),
             &origin.to_string(),
             log.to_str().unwrap(),
+            capture,
         ];
         let process = Running::on(MEASURED, own.to_str().unwrap(), &words);
-        Peer::begun("cosmos", address, process)
+        Peer::begun(name, address, process)
     }
 
     fn load(&self, peer: &Peer, body: &str) -> Seen {
         // A log that grows for an hour is nobody's cost here.
         if let Ok(log) = File::options()
             .write(true)
-            .open(self.files.path().join("access.log"))
+            .open(self.files.path().join(format!("{}.log", peer.name)))
         {
             log.set_len(0).unwrap();
         }
@@ -340,7 +355,7 @@ fn until_it_listens(name: &str, address: SocketAddr) {
 }
 
 /// The data plane as `cosmos proxy` runs it, with one route.
-fn proxy(listen: &str, upstream: &str, log: &str) {
+fn proxy(listen: &str, upstream: &str, log: &str, capture: CaptureMode) {
     let guard = GuardConfig {
         token: Token::new("0123456789abcdef0123456789abcdef").unwrap(),
         port: 8080,
@@ -368,7 +383,7 @@ fn proxy(listen: &str, upstream: &str, log: &str) {
         service: Some("web".to_owned()),
         url: format!("http://{HOST}:8080"),
         hold: None,
-        capture: CaptureMode::default(),
+        capture,
         leads: Leads::To(vec![upstream]),
     };
     shared.set_routes(Arc::new(Routes::new([Rule {

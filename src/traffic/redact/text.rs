@@ -393,27 +393,26 @@ fn token_in(word: &str) -> Option<usize> {
     if word.len() > LONGEST_WORD {
         return word.starts_with("eyJ").then_some(0);
     }
-    let is_start = |place: usize| place == 0 || !word.as_bytes()[place - 1].is_ascii_alphanumeric();
+    if word.len() <= SHORTEST {
+        return None;
+    }
+    let bytes = word.as_bytes();
+    let is_start = |place: &usize| *place == 0 || !bytes[place - 1].is_ascii_alphanumeric();
+    let mut starts = (0..bytes.len() - SHORTEST).filter(is_start);
+    starts.find(|place| is_token(&word[*place..]))
+}
+
+fn is_token(word: &str) -> bool {
     // A signed token is three parts in base64, the first an object: `{"` is `eyJ`.
-    let jwt = word
-        .match_indices("eyJ")
-        .map(|(place, _)| place)
-        .find(|&place| {
-            let rest = &word[place..];
-            let length = rest
-                .bytes()
-                .take_while(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
-                .count();
-            is_start(place) && length > SHORTEST
-        });
-    let known = || {
-        TOKENS.iter().find_map(|(prefix, length)| {
-            let place = word.find(prefix)?;
-            (is_start(place) && word.len() - place >= *length && has_digit(&word[place..]))
-                .then_some(place)
-        })
+    let is_signed = || {
+        let mut bytes = word.bytes();
+        let end = bytes.position(|byte| !byte.is_ascii_alphanumeric() && !b"-_".contains(&byte));
+        end.unwrap_or(word.len()) > SHORTEST
     };
-    jwt.or_else(known)
+    let is_known = |(prefix, length): &(&str, usize)| {
+        word.len() >= *length && word.starts_with(prefix) && has_digit(word)
+    };
+    word.starts_with("eyJ") && is_signed() || TOKENS.iter().any(is_known)
 }
 
 fn has_digit(word: &str) -> bool {

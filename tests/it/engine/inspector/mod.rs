@@ -1,6 +1,7 @@
 //! The inspector of a real proxy: what it keeps, who may look, and its page in a browser.
 
 mod access;
+mod load;
 mod page;
 mod terminal;
 

@@ -11,12 +11,12 @@ use crate::{
 };
 
 /// A browser that is signed in to the dashboard.
-struct Page {
+pub(super) struct Page {
     browser: Browser,
 }
 
 impl Page {
-    fn open(place: &Place) -> Self {
+    pub(super) fn open(place: &Place) -> Self {
         let page = Self {
             browser: Browser::start(&["--window-size=1280,800"]),
         };
@@ -31,7 +31,7 @@ impl Page {
 
     /// Runs an async function in the page, with the words of `page.js`.
     #[track_caller]
-    fn run(&self, body: &str, given: Value) -> Value {
+    pub(super) fn run(&self, body: &str, given: Value) -> Value {
         let script = format!(
             "{}\n(async () => {{ {body} }})().then(done, (error) => done({{ failed: String(error) }}));",
             include_str!("page.js")

@@ -10,7 +10,7 @@ mod inside;
 mod replaced;
 
 /// The most memory that the proxy ever had, in megabytes.
-fn most_memory(place: &Place) -> u64 {
+pub(super) fn most_memory(place: &Place) -> u64 {
     let process = inspect(&place.proxy(), "{{.State.Pid}}").unwrap();
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
