@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::{
     client::{CHANGE, LOOK, Path, refused, within},
     engine::DockerEngine,
-    labels,
+    failure, labels,
     proxy::{self, ProxyRequest},
 };
 use crate::{
@@ -129,12 +129,20 @@ impl DockerEngine {
         }))
     }
 
-    /// Creates the proxy's container, unstarted. Its network need not be there yet.
+    /// Creates the proxy's container, unstarted. Its network need not be there yet: Docker
+    /// wants it for the start only, and where an engine wants it now, it is made first.
     ///
     /// # Errors
     /// If it cannot be made; that it is there already is no error.
     pub async fn create_proxy(&self, request: &ProxyRequest) -> Result<ProxyCreation, EngineError> {
-        match self.ask_for(&proxy::create(request)).await {
+        let create = proxy::create(request);
+        let mut made = self.ask_for(&create).await;
+        if made.as_ref().is_err_and(failure::is_network_gone) {
+            let network = Network::bridge(request.installation.network());
+            self.ensure_network(&network, None).await?;
+            made = self.ask_for(&create).await;
+        }
+        match made {
             Ok(id) => Ok(ProxyCreation::Created(id)),
             Err(EngineError::Conflict { .. }) => Ok(ProxyCreation::AlreadyThere),
             Err(error) => Err(error),
