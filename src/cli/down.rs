@@ -55,15 +55,9 @@ pub(super) async fn take_down(
     );
     let began = Instant::now();
     let mut screen = Screen::new(global);
-    let mut last = ordered(&mut screen, client, &path).await?;
-    // Whoever took it down meanwhile was we.
-    let is_again = last.is_none();
-    if is_again {
-        // The order stands; given again, it is told how it goes on.
-        bootstrap::answers_again(client).await;
-        last = ordered(&mut screen, client, &path).await?;
-    }
-    screen.verdict()?;
+    let underway = screen.underway();
+    let work = carry_out(&mut screen, client, &path);
+    let (last, is_again) = underway.until_left(GOES_ON, work).await?;
     let took = match last {
         Some(Event::Finished { outcome }) => Duration::from_millis(outcome.millis),
         Some(Event::Failed { problem }) if problem.code == "not_up" && is_again => began.elapsed(),
@@ -79,6 +73,27 @@ pub(super) async fn take_down(
         outln!("{key} is down ({})", duration(took));
     }
     Ok(())
+}
+
+/// What a person who leaves it should know.
+const GOES_ON: &str = "the proxy goes on with it: `cosmos status --all` shows what is left";
+
+/// Orders it and shows it, to the end; whether it had to be ordered again.
+async fn carry_out(
+    screen: &mut Screen,
+    client: &Client,
+    path: &str,
+) -> Result<(Option<Event>, bool), Failure> {
+    let mut last = ordered(screen, client, path).await?;
+    // Whoever took it down meanwhile was we.
+    let is_again = last.is_none();
+    if is_again {
+        // The order stands; given again, it is told how it goes on.
+        bootstrap::answers_again(client).await;
+        last = ordered(screen, client, path).await?;
+    }
+    screen.verdict()?;
+    Ok((last, is_again))
 }
 
 /// Orders it, and follows it to its end; nothing, if that was not told.

@@ -12,7 +12,7 @@ use super::{
     ui::{age, duration, outln, plural, printable, show_table, table},
 };
 use crate::api::{
-    client::encoded,
+    client::{Client, encoded},
     wire::{Cause, Entry, EntryState, History, RevisionState, StepResult, Told, Why},
 };
 
@@ -100,6 +100,23 @@ pub(super) async fn why(global: Global, args: WhyArgs) -> Result<ExitCode, Failu
         show_entry(entry);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says what the start that has just ended had to wait for, if one thing had to wait
+/// for another.
+pub(super) async fn show_what_lasted(client: &Client, key: &str) {
+    let path = format!("/workspaces/{}/history?limit=1", encoded(key));
+    // Who asked for a start has it: that it cannot be told what lasted is no failure.
+    let Ok(history) = client.get::<History>(&path).await else {
+        return;
+    };
+    let Some(entry) = history.entries.first() else {
+        return;
+    };
+    if entry.critical_path.len() > 1 {
+        outln!("what it waited for:");
+        show_path(entry);
+    }
 }
 
 /// Without a service: what the last start had to wait for.

@@ -104,10 +104,17 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     }
 }
 
-/// The width of the screen, if there is one.
+/// The width of the screen that what is said goes to, if it goes to one.
 fn terminal_width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout())
-        .or_else(|_| rustix::termios::tcgetwinsize(std::io::stderr()))
-        .ok()?;
+    width_of(std::io::stderr())
+}
+
+/// The same of data, which may go to a file while the rest is read.
+fn output_width() -> Option<usize> {
+    width_of(std::io::stdout())
+}
+
+fn width_of(stream: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
     (size.ws_col > 0).then(|| usize::from(size.ws_col))
 }

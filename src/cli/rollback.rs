@@ -16,6 +16,9 @@ use crate::api::{
     wire::{Event, Rollback},
 };
 
+/// What a person who leaves it should know.
+const GOES_ON: &str = "the proxy goes on with it: `cosmos status` shows how far it is";
+
 pub(super) async fn run(global: Global, args: Args) -> Result<ExitCode, Failure> {
     let workspace = context::load(&global, &args.project)?.workspace;
     let client = bootstrap::existing(&global).await?;
@@ -31,9 +34,14 @@ pub(super) async fn run(global: Global, args: Args) -> Result<ExitCode, Failure>
         encoded(&workspace.identity.key())
     );
     let mut screen = Screen::new(&global);
-    let events = client.events(Method::POST, &path, Some(&rollback)).await?;
-    let last = follow(&mut screen, events).await?;
-    screen.verdict()?;
+    let underway = screen.underway();
+    let work = async {
+        let events = client.events(Method::POST, &path, Some(&rollback)).await?;
+        let last = follow(&mut screen, events).await?;
+        screen.verdict()?;
+        Ok(last)
+    };
+    let last = underway.until_left(GOES_ON, work).await?;
     let Some(Event::Finished { outcome }) = last else {
         return Err(
             Failure::new("the proxy went away before everything was done")

@@ -8,7 +8,7 @@ use super::{
     args::{Global, Status as Args},
     bootstrap, context,
     error::Failure,
-    ui::{age, outln, printable, show_table, shown_hold, table},
+    ui::{age, columns_that_fit, outln, printable, show_table, shown_hold, table},
 };
 use crate::api::{
     client::{Client, encoded},
@@ -97,14 +97,37 @@ fn show_all(containers: &Containers, client: &Client) {
     }
 }
 
+/// The columns of services, and which of them a narrow screen is without, one by one.
+const HEADINGS: [&str; 8] = [
+    "SERVICE", "STATE", "SINCE", "REPLICAS", "RESTARTS", "PORTS", "URL", "NOTE",
+];
+const URL: usize = 6;
+const NOTE: usize = 7;
+const WITHOUT: [usize; 6] = [4, 3, 2, NOTE, 5, URL];
+
 fn show(status: &Status, client: &Client) {
-    let mut rows = table([
-        "SERVICE", "STATE", "SINCE", "REPLICAS", "RESTARTS", "PORTS", "URL", "NOTE",
-    ]);
-    for service in &status.services {
-        rows.add_row(row(service, client));
+    let rows: Vec<_> = status.services.iter().map(|it| row(it, client)).collect();
+    let is_kept = columns_that_fit(&rows, HEADINGS, &WITHOUT);
+    let kept = |row: &[String; 8]| -> Vec<String> {
+        let cells = row.iter().zip(is_kept);
+        cells
+            .filter(|(_, is)| *is)
+            .map(|(cell, _)| cell.clone())
+            .collect()
+    };
+    let mut shown = table(kept(&HEADINGS.map(str::to_owned)));
+    for row in &rows {
+        shown.add_row(kept(row));
     }
-    show_table(&rows);
+    show_table(&shown);
+    // What there was no room for, and people want all the same.
+    for row in &rows {
+        for at in [URL, NOTE] {
+            if !is_kept[at] && !row[at].is_empty() {
+                outln!("{}: {}", row[0], row[at]);
+            }
+        }
+    }
     if !status.commands.is_empty() {
         let mut rows = table(["COMMAND", "STATE", "SINCE"]);
         for command in &status.commands {

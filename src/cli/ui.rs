@@ -5,11 +5,12 @@ mod hold;
 mod plan;
 mod screen;
 mod table;
+mod underway;
 
 pub(super) use hold::shown_hold;
 pub(super) use plan::{quiet_changes, show_plan};
 pub(super) use screen::{Screen, follow, follow_to_end};
-pub(super) use table::{show_table, table};
+pub(super) use table::{columns_that_fit, show_table, table};
 
 use std::{fmt, io, process, time::Duration};
 

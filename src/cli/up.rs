@@ -8,7 +8,8 @@ use hyper::Method;
 use super::{
     args::{self, Global, Up},
     ask, bootstrap, build, context, credentials,
-    error::{Failure, Kind},
+    error::Failure,
+    history,
     ui::{
         Screen, duration, follow_to_end, out, outln, plural, printable, quiet_changes, sayln,
         show_plan,
@@ -38,7 +39,9 @@ pub(super) async fn run(global: Global, args: Up) -> Result<ExitCode, Failure> {
         build_all(&global, &client, &loaded).await?;
     }
     let mut screen = Screen::new(&global);
-    let outcome = apply(&mut screen, &global, &client, &loaded, wish).await?;
+    let underway = screen.underway();
+    let work = carry_out(&mut screen, &global, &client, &loaded, wish);
+    let outcome = underway.until_left(GOES_ON, work).await?;
     if !global.quiet && global.progress != args::Progress::Json {
         report(&client, &loaded, screen.quiet(), &outcome).await?;
     }
@@ -113,25 +116,8 @@ pub(super) fn secrets(loaded: &Loaded) -> BTreeMap<crate::workspace::SecretName,
         .collect()
 }
 
-/// Sends the workspace, and follows it to its end. The first Ctrl-C stops
-/// following: an order that was sent stands, and the server goes on with it.
-async fn apply(
-    screen: &mut Screen,
-    global: &Global,
-    client: &Client,
-    loaded: &Loaded,
-    wish: Wish,
-) -> Result<Outcome, Failure> {
-    tokio::select! {
-        outcome = carry_out(screen, global, client, loaded, wish) => outcome,
-        // Cancel-safe: what is given up is told, and goes on where it was next time.
-        _ = tokio::signal::ctrl_c() => {
-            screen.clear();
-            sayln!("not following any more: the proxy goes on with what it was told, a build is given up. `cosmos status` shows how far it is, `cosmos down` takes it back");
-            Err(Failure::shown(Kind::Interrupted))
-        }
-    }
-}
+/// What a person who leaves an `up` should know.
+const GOES_ON: &str = "the proxy goes on with what it was told, a build is given up. `cosmos status` shows how far it is, `cosmos down` takes it back";
 
 /// Orders and builds, and shows it, to the end.
 pub(super) async fn carry_out(
@@ -269,6 +255,9 @@ async fn order(
     follow_to_end(screen, events, |_| {}).await
 }
 
+/// Whoever waited for so long wants to know for what.
+const SLOW: Duration = Duration::from_secs(3);
+
 pub(super) async fn report(
     client: &Client,
     loaded: &Loaded,
@@ -310,6 +299,9 @@ pub(super) async fn report(
         {
             outln!("  {:<width$}  {port}", service.name);
         }
+    }
+    if Duration::from_millis(outcome.millis) > SLOW {
+        history::show_what_lasted(client, &key).await;
     }
     Ok(())
 }

@@ -101,6 +101,16 @@ pub enum Event {
         /// Its name.
         name: String,
     },
+    /// Everything was done, and a service is waited for to be ready.
+    ServiceAwaited {
+        /// Which.
+        service: String,
+    },
+    /// A service that was waited for is ready.
+    ServiceReady {
+        /// Which.
+        service: String,
+    },
     /// A service that should run does not, or is not ready.
     ServiceFailed {
         /// Which.

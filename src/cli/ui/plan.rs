@@ -10,10 +10,17 @@ use crate::api::wire::{PlanReport, Quiet, Sign, StepSummary, Subject};
 
 /// Prints a plan on stdout.
 pub(crate) fn show_plan(report: &PlanReport) {
-    out!("{}", rendered(report));
+    let width = super::super::output_width();
+    out!("{}", rendered(report, width.unwrap_or(usize::MAX)));
 }
 
-fn rendered(report: &PlanReport) -> String {
+/// As wide as actions are in what most people have.
+const ACTION: usize = 44;
+
+/// In less than this, the reason is below what it is a reason for.
+const NARROW: usize = 76;
+
+fn rendered(report: &PlanReport, width: usize) -> String {
     let mut text = String::new();
     // Writing to a `String` cannot fail.
     for (subject, steps) in by_subject(&report.steps) {
@@ -24,13 +31,12 @@ fn rendered(report: &PlanReport) -> String {
         for step in steps {
             let loses = step.loses.as_ref();
             let loses = loses.map(|loses| format!("  ! loses {}", printable(loses)));
-            let _ = writeln!(
-                text,
-                "    {:<44} {}{}",
-                printable(&step.action),
-                printable(&step.reason),
-                loses.unwrap_or_default()
-            );
+            let (action, reason) = (printable(&step.action), printable(&step.reason));
+            let loses = loses.unwrap_or_default();
+            let _ = match width < NARROW {
+                true => writeln!(text, "    {action}\n      {reason}{loses}"),
+                false => writeln!(text, "    {action:<ACTION$} {reason}{loses}"),
+            };
         }
     }
     for name in &report.unchanged {

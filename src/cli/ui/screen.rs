@@ -18,7 +18,8 @@ use super::{
     build::{Builds, plain},
     duration, outln,
     plan::named,
-    printable, say, sayln,
+    printable, say, sayln, size,
+    underway::Underway,
 };
 use crate::{
     api::{
@@ -41,6 +42,7 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) struct Screen {
     form: Form,
     steps: HashMap<StepId, StepSummary>,
+    underway: Underway,
     builds: Builds,
     problems: Vec<Problem>,
     skipped: u32,
@@ -59,6 +61,8 @@ enum Form {
 struct InPlace {
     bars: MultiProgress,
     running: HashMap<StepId, ProgressBar>,
+    /// Services that are waited for, by name.
+    awaited: HashMap<String, ProgressBar>,
     /// Steps of builds, by image and number.
     building: HashMap<(String, u32), ProgressBar>,
     /// The last lines of what is built.
@@ -79,10 +83,11 @@ impl Screen {
             args::Progress::Json => Form::Json,
             args::Progress::None => Form::Silent,
             _ if global.quiet => Form::Silent,
-            args::Progress::Auto if stderr().is_terminal() && !is_dumb() => {
+            args::Progress::Auto if stderr().is_terminal() && is_redrawn() => {
                 Form::InPlace(Box::new(InPlace {
                     bars: MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12)),
                     running: HashMap::new(),
+                    awaited: HashMap::new(),
                     building: HashMap::new(),
                     tail: Vec::new(),
                     layers: HashMap::new(),
@@ -96,9 +101,14 @@ impl Screen {
                 said: HashMap::new(),
             },
         };
+        let bars = match &form {
+            Form::InPlace(form) => Some(form.bars.clone()),
+            _ => None,
+        };
         Self {
             form,
             steps: HashMap::new(),
+            underway: Underway::beside(bars),
             builds: Builds::default(),
             problems: Vec::new(),
             skipped: 0,
@@ -138,6 +148,11 @@ impl Screen {
     /// Says how a tag's image is called, and how many stages its Dockerfile has.
     pub(crate) fn building(&mut self, tag: &str, name: &str, stages: usize) {
         self.builds.name(tag, name, stages);
+    }
+
+    /// What is being done, for whoever may leave before it is over.
+    pub(crate) fn underway(&self) -> Underway {
+        self.underway.clone()
     }
 
     /// Whether events go to stdout as they are, and nothing else does.
@@ -180,9 +195,15 @@ impl Screen {
             Event::ImageProgressed { image, progress } => self.progressed(image, progress),
             Event::StepSucceeded { step, millis } => self.succeeded(*step, *millis),
             Event::StepFailed { step, problem } => self.failed(Some(*step), problem),
-            Event::Blocked { problem, .. }
-            | Event::ServiceFailed { problem, .. }
-            | Event::ServiceRolledBack { problem, .. } => self.failed(None, problem),
+            Event::ServiceFailed { service, problem } => {
+                self.came(service);
+                self.failed(None, problem);
+            }
+            Event::Blocked { problem, .. } | Event::ServiceRolledBack { problem, .. } => {
+                self.failed(None, problem);
+            }
+            Event::ServiceAwaited { service } => self.awaited(service),
+            Event::ServiceReady { service } => self.came(service),
             Event::StepSkipped { .. } => self.skipped += 1,
             Event::ImagePulled { image, .. } => {
                 if let Form::InPlace(form) = &mut self.form {
@@ -200,17 +221,44 @@ impl Screen {
     }
 
     fn started(&mut self, id: StepId) {
-        let (Form::InPlace(form), Some(step)) = (&mut self.form, self.steps.get(&id)) else {
+        let Some(step) = self.steps.get(&id) else {
+            return;
+        };
+        self.underway.started(step);
+        let Form::InPlace(form) = &mut self.form else {
             return;
         };
         let bar = form
             .bars
             .add(ProgressBar::new_spinner().with_style(running_style()));
         bar.set_message(printable(&format!("{} {}", step.action, step.reason)));
+        bar.enable_steady_tick(TICK);
         form.running.insert(id, bar);
     }
 
+    fn awaited(&mut self, service: &str) {
+        self.underway.awaited(service);
+        if let Form::InPlace(form) = &mut self.form {
+            let bar = form
+                .bars
+                .add(ProgressBar::new_spinner().with_style(running_style()));
+            bar.set_message(printable(&format!("{service} is not ready yet")));
+            bar.enable_steady_tick(TICK);
+            form.awaited.insert(service.to_owned(), bar);
+        }
+    }
+
+    fn came(&mut self, service: &str) {
+        self.underway.came(service);
+        if let Form::InPlace(form) = &mut self.form
+            && let Some(bar) = form.awaited.remove(service)
+        {
+            bar.finish_and_clear();
+        }
+    }
+
     fn succeeded(&mut self, id: StepId, millis: u64) {
+        self.underway.ended(id);
         let Some(step) = self.steps.get(&id) else {
             return;
         };
@@ -222,11 +270,13 @@ impl Screen {
                 }
                 form.end_images();
                 if step.sign != Sign::Wait {
-                    form.say(format!(
-                        "{} {:<46} {took:>8}  {}",
-                        mark(step.sign),
-                        printable(&step.action),
-                        printable(&step.reason)
+                    let (action, reason) = (printable(&step.action), printable(&step.reason));
+                    form.say(done_line(
+                        &mark(step.sign),
+                        &action,
+                        &took,
+                        &reason,
+                        width(),
                     ));
                 }
             }
@@ -241,6 +291,9 @@ impl Screen {
     }
 
     fn failed(&mut self, id: Option<StepId>, problem: &Problem) {
+        if let Some(id) = id {
+            self.underway.ended(id);
+        }
         if let Form::InPlace(form) = &mut self.form
             && let Some(bar) = id.and_then(|id| form.running.remove(&id))
         {
@@ -286,7 +339,8 @@ impl Screen {
             form.end_tail();
             let building = form.building.drain().map(|(_, bar)| bar);
             let running = form.running.drain().map(|(_, bar)| bar);
-            for bar in running.chain(building) {
+            let awaited = form.awaited.drain().map(|(_, bar)| bar);
+            for bar in running.chain(building).chain(awaited) {
                 bar.finish_and_clear();
             }
         }
@@ -355,9 +409,8 @@ impl InPlace {
             }
             BuildState::Failed { .. } => ('x', AnsiColor::Red.on_default(), "failed".to_owned()),
         };
-        let width = super::super::terminal_width().unwrap_or(80);
         // The mark, the time, and the spaces between.
-        let room = width.saturating_sub(13).clamp(20, 100);
+        let room = width().saturating_sub(13).clamp(20, 100);
         let title = shortened(title, room);
         self.say(format!(
             "{} {title:<room$} {end:>8}",
@@ -395,6 +448,8 @@ impl InPlace {
         let (current, total) = layers
             .values()
             .fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
+        let there = layers.values().filter(|layer| layer.0 >= layer.1).count();
+        let of = layers.len();
         let bars = &self.bars;
         let bar = self.images.entry(what.to_owned()).or_insert_with(|| {
             let bar = bars.add(ProgressBar::new_spinner().with_style(running_style()));
@@ -402,9 +457,9 @@ impl InPlace {
             bar
         });
         bar.set_message(printable(&format!(
-            "{what}: {} of {} MB",
-            current / 1_000_000,
-            total / 1_000_000
+            "{what}: {} of {}, {there} of {of} layers",
+            size(current),
+            size(total)
         )));
     }
 
@@ -421,6 +476,28 @@ impl InPlace {
         }
         self.layers.clear();
     }
+}
+
+/// The width of what is drawn on.
+fn width() -> usize {
+    super::super::terminal_width().unwrap_or(80)
+}
+
+/// As wide as actions are in what most people have.
+const ACTION: usize = 46;
+
+/// What was done, how long it took and why, in one line of the screen: what there is no
+/// room for is left out, the reason first.
+fn done_line(mark: &str, action: &str, took: &str, reason: &str, width: usize) -> String {
+    // The mark, the time, and the spaces between.
+    let room = width.saturating_sub(12).min(ACTION);
+    let action = shortened(action, room);
+    let left = width.saturating_sub(room + 13);
+    let reason = match left {
+        0..12 => String::new(),
+        _ => format!("  {}", shortened(reason, left)),
+    };
+    format!("{mark} {action:<room$} {took:>8}{reason}")
 }
 
 /// The beginning of a text that is too long for its place.
@@ -481,8 +558,13 @@ pub(crate) async fn follow_to_end(
 }
 
 fn running_style() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner:.cyan} {wide_msg} {elapsed:>5}")
-        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+    let style = ProgressStyle::with_template("{spinner:.cyan} {wide_msg} {elapsed:>5}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+    match has_unicode() {
+        true => style,
+        // The last one is for what is over.
+        false => style.tick_chars("|/-\\ "),
+    }
 }
 
 fn tail_style() -> ProgressStyle {
@@ -507,6 +589,47 @@ fn coloured(symbol: char, style: Style) -> String {
     format!("{style}{symbol}{style:#}")
 }
 
-fn is_dumb() -> bool {
-    std::env::var("TERM").is_ok_and(|terminal| terminal == "dumb")
+/// Whether lines can be drawn anew: a dumb terminal only adds to them, and what
+/// continuous integration keeps of one is read as a file.
+fn is_redrawn() -> bool {
+    let is_dumb = std::env::var("TERM").is_ok_and(|terminal| terminal == "dumb");
+    let is_set =
+        |name| std::env::var(name).is_ok_and(|value| !value.is_empty() && value != "false");
+    !is_dumb && !is_set("CI")
+}
+
+/// Whether the terminal shows more than ASCII: as its locale says.
+fn has_unicode() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let locale = locale.unwrap_or_default().to_ascii_uppercase();
+    locale.contains("UTF-8") || locale.contains("UTF8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_is_one_line_of_any_screen() {
+        let line = |width| {
+            done_line(
+                "+",
+                "start shop-recommendations-1",
+                "1.2 s",
+                "image changed: node:20 -> node:22",
+                width,
+            )
+        };
+        for width in 40..160 {
+            let line = line(width);
+            assert!(line.chars().count() <= width, "{width}: {line}");
+            assert!(
+                line.contains("start shop-recomm") && line.contains("1.2 s"),
+                "{line}"
+            );
+        }
+        assert!(line(100).ends_with("image changed: node:20 -> node:22"));
+    }
 }

@@ -184,7 +184,7 @@ impl Controller {
             after
         };
         if !wish.no_wait && outcome.failed == 0 {
-            for (subject, problem) in self.unready(&desired, &after).await {
+            for (subject, problem) in self.unready(&desired, &after, events).await {
                 outcome.failed += 1;
                 tell(
                     events,

@@ -9,12 +9,12 @@ use futures_util::{
 };
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Controller, ports::service_of};
+use super::{Controller, Events, ports::service_of, tell};
 use crate::{
     plan::{Action, completed_run},
     reconcile::{
         engine::{EngineError, LogChunk, LogOptions},
-        event::Problem,
+        event::{Event, Problem},
         execute::Waiter,
     },
     workspace::{
@@ -230,6 +230,7 @@ impl Controller {
         &self,
         desired: &Workspace,
         seen: &Observed,
+        events: &Events,
     ) -> Vec<(String, Problem)> {
         let mut waits = Vec::new();
         for (name, service) in &desired.services {
@@ -242,11 +243,20 @@ impl Controller {
             }
             let patience = service.health.as_ref().map(Health::patience);
             waits.push(async move {
+                let service = name.to_string();
+                tell(events, Event::ServiceAwaited { service });
                 let result = match patience {
                     Some(patience) => self.ready(&containers, patience).await,
                     None => self.settled(&containers).await,
                 };
-                result.err().map(|problem| (name.to_string(), problem))
+                let service = name.to_string();
+                match result {
+                    Ok(()) => {
+                        tell(events, Event::ServiceReady { service });
+                        None
+                    }
+                    Err(problem) => Some((service, problem)),
+                }
             });
         }
         join_all(waits).await.into_iter().flatten().collect()

@@ -17,6 +17,7 @@ pub(in crate::engine) mod faults;
 mod founding;
 mod inspector;
 mod keys;
+mod screens;
 mod support;
 mod terminal;
 mod traffic;

@@ -25,6 +25,10 @@ pub(crate) struct Terminal {
     pub(crate) screen: OwnedFd,
     child: Child,
     output: Receiver<Vec<u8>>,
+    /// All that it was ever told.
+    told: Vec<u8>,
+    /// Its sizes, each from so many bytes on.
+    sizes: Vec<(usize, u16, u16)>,
     /// What was shown and not yet expected.
     pub(crate) seen: String,
     mode_before: String,
@@ -34,13 +38,18 @@ impl Terminal {
     /// Starts a program in a terminal of its own. The command must begin with
     /// `setsid --ctty`: taking a terminal by oneself needs `unsafe`.
     pub(crate) fn open(command: &mut Command) -> Self {
+        Self::sized(command, 80, 24)
+    }
+
+    /// The same, of another size.
+    pub(crate) fn sized(command: &mut Command, columns: u16, rows: u16) -> Self {
         assert_eq!(command.get_program(), "setsid");
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let keyboard = openpt(flags).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
         let screen = ioctl_tiocgptpeer(&keyboard, flags).unwrap();
-        set_size(&keyboard, 80, 24);
+        set_size(&keyboard, columns, rows);
         let mode_before = mode(&screen);
         let child = command
             .stdin(screen.try_clone().unwrap())
@@ -63,6 +72,8 @@ impl Terminal {
             screen,
             child,
             output,
+            told: Vec::new(),
+            sizes: vec![(0, columns, rows)],
             seen: String::new(),
             mode_before,
         }
@@ -89,7 +100,10 @@ impl Terminal {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.output.recv_timeout(left) {
-                Ok(bytes) => self.seen.push_str(&String::from_utf8_lossy(&bytes)),
+                Ok(bytes) => {
+                    self.seen.push_str(&String::from_utf8_lossy(&bytes));
+                    self.told.extend(bytes);
+                }
                 Err(_) => panic!("{text:?} is not in {:?}", self.seen),
             }
         }
@@ -115,8 +129,43 @@ impl Terminal {
         status.code()
     }
 
-    pub(crate) fn resize(&self, columns: u16, rows: u16) {
+    pub(crate) fn resize(&mut self, columns: u16, rows: u16) {
         set_size(&self.keyboard, columns, rows);
+        self.sizes.push((self.told.len(), columns, rows));
+    }
+
+    /// What a person sees of all that the program has written so far: the screen, and what
+    /// went up and out of it.
+    #[track_caller]
+    pub(crate) fn shown(&mut self) -> String {
+        // Unseen by a person, and behind all that was written before.
+        let mark = "\x1b]0;all of it\x07";
+        File::from(self.screen.try_clone().unwrap())
+            .write_all(mark.as_bytes())
+            .unwrap();
+        self.expect(mark);
+        let mut parser = vt100::Parser::new(24, 80, 1000);
+        let ends = self.sizes.iter().skip(1).map(|size| size.0);
+        let ends: Vec<usize> = ends.chain([self.told.len()]).collect();
+        for ((begin, columns, rows), end) in self.sizes.iter().zip(ends) {
+            parser.screen_mut().set_size(*rows, *columns);
+            parser.process(&self.told[*begin..end]);
+        }
+        let (_, columns) = parser.screen().size();
+        let screen = parser.screen_mut();
+        screen.set_scrollback(usize::MAX);
+        let above = screen.scrollback();
+        let mut lines: Vec<String> = Vec::new();
+        for scrolled in (0..=above).rev() {
+            screen.set_scrollback(scrolled);
+            let mut rows = screen.rows(0, columns);
+            if scrolled == 0 {
+                lines.extend(rows);
+            } else {
+                lines.extend(rows.next());
+            }
+        }
+        lines.join("\n").trim_end().to_owned()
     }
 
     pub(crate) fn is_raw(&self) -> bool {

@@ -158,13 +158,23 @@ impl Place {
 
     /// Starts `cosmos` on a terminal.
     pub(in crate::engine) fn on_a_terminal(&self, arguments: &[&str]) -> Terminal {
+        Terminal::open(&mut self.for_a_terminal(arguments))
+    }
+
+    /// The same, on one that has so many columns.
+    pub(in crate::engine) fn on_a_terminal_of(&self, columns: u16, arguments: &[&str]) -> Terminal {
+        Terminal::sized(&mut self.for_a_terminal(arguments), columns, 24)
+    }
+
+    fn for_a_terminal(&self, arguments: &[&str]) -> Command {
         let mut command = self.command("setsid", &self.folder);
         command
             .args(["--ctty", env!("CARGO_BIN_EXE_cosmos")])
             .args(arguments)
             .env("TERM", "xterm-256color")
             .env("NO_COLOR", "1");
-        Terminal::open(&mut command)
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
     }
 
     fn command(&self, program: &str, folder: &Path) -> Command {
