@@ -91,6 +91,8 @@ pub(super) enum Verb {
     Http(Http),
     /// Open the inspector in a browser
     Dashboard(Dashboard),
+    /// Show where the ports of a container are on this host
+    Port(Port),
     /// Run a command in a running container
     Exec(Exec),
     /// Run a command that the config declares
@@ -469,6 +471,22 @@ pub(super) struct Dashboard {
     /// Print the address instead of opening it
     #[arg(long)]
     pub(super) print: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos port web            each port of it, and its URL\n  cosmos port db 5432        only the address: `psql -h localhost -p \"$(cosmos port db 5432 | cut -d: -f2)\"`\n  cosmos port dns 53/udp\n  cosmos port nginx-k3f9     a container by name"
+)]
+pub(super) struct Port {
+    /// A service, or a container by id or name
+    #[arg(value_name = "SERVICE")]
+    pub(super) name: String,
+    /// Only where this port of the container is: `80`, `53/udp`
+    #[arg(value_name = "PORT[/udp]")]
+    pub(super) port: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

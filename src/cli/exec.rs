@@ -7,6 +7,7 @@ use super::{
     attached::{attach_failed, is_interactive, join, with_values},
     bootstrap, context,
     error::Failure,
+    orders::suggesting,
     terminal::{self, StdinKind},
 };
 use crate::{
@@ -61,13 +62,15 @@ pub(super) async fn running(
 
 /// What a name means here.
 pub(super) async fn found(global: &Global, client: &Client, name: &str) -> Result<Found, Failure> {
-    let workspace = context::workspace_here(global).map(|loaded| loaded.workspace.identity.key());
-    let query = workspace
-        .map(|key| format!("?workspace={}", encoded(&key)))
+    let here = context::workspace_here(global);
+    let query = here
+        .as_ref()
+        .map(|here| format!("?workspace={}", encoded(&here.workspace.identity.key())))
         .unwrap_or_default();
-    Ok(client
+    client
         .get(&format!("/containers/{}{query}", encoded(name)))
-        .await?)
+        .await
+        .map_err(|error| suggesting(error, name, here.as_ref()))
 }
 
 /// Opens the first of these shells that the container has, on our terminal.

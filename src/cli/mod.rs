@@ -24,6 +24,7 @@ mod init;
 mod logs;
 mod orders;
 mod plan;
+mod port;
 mod private;
 mod proxy;
 mod prune;
@@ -82,6 +83,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Plan(args) => plan::run(global, args).await,
         Verb::Status(args) => status::run(global, args).await,
         Verb::Logs(args) => logs::run(global, args).await,
+        Verb::Port(args) => port::run(global, args).await,
         Verb::Exec(args) => exec::run(global, args).await,
         Verb::Pull(args) => pull::run(global, args).await,
         Verb::Run(args) => run::run(global, args).await,

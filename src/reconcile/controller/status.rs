@@ -134,6 +134,12 @@ pub struct Found {
     pub service: Option<String>,
     /// The containers, first replica first.
     pub containers: Vec<ContainerStatus>,
+    /// The host name through the proxy, if it leads there.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// What paths have to begin with there, if not any will do.
+    #[serde(default)]
+    pub path: Option<String>,
 }
 
 impl Controller {
@@ -179,8 +185,8 @@ impl Controller {
                     .services
                     .into_iter()
                     .find(|service| service.name == name.as_str());
-                let mut containers = service
-                    .map(|service| service.containers)
+                let (mut containers, host) = service
+                    .map(|service| (service.containers, service.host))
                     .unwrap_or_default();
                 // An id or a container's name means that replica first.
                 containers.sort_by_key(|container| {
@@ -189,12 +195,23 @@ impl Controller {
                 Ok(Found {
                     service: Some(name.to_string()),
                     containers,
+                    host,
+                    path: self.desired_of(&key).and_then(|desired| {
+                        let route = desired.services.get(&name)?.route.as_ref()?;
+                        route.path.clone()
+                    }),
                 })
             }
-            Meant::Container(container) => Ok(Found {
-                service: None,
-                containers: vec![self.container_status(&container)],
-            }),
+            Meant::Container(container) => {
+                let owner = container.owner.as_ref();
+                let is_routed = owner.is_some_and(|owner| owner.kind == Kind::Adhoc);
+                Ok(Found {
+                    service: None,
+                    host: is_routed.then(|| format!("{}.localhost", container.name)),
+                    path: None,
+                    containers: vec![self.container_status(&container)],
+                })
+            }
         }
     }
 

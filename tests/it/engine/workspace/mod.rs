@@ -17,6 +17,7 @@ mod one_plan;
 mod oneshots;
 mod overrides;
 mod past;
+mod ports;
 mod pull;
 mod shop;
 pub(in crate::engine) mod support;
