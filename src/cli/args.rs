@@ -93,6 +93,8 @@ pub(super) enum Verb {
     Dashboard(Dashboard),
     /// Show where the ports of a container are on this host
     Port(Port),
+    /// Open a service in a browser, through the proxy
+    Open(Open),
     /// Run a command in a running container
     Exec(Exec),
     /// Run a command that the config declares
@@ -487,6 +489,22 @@ pub(super) struct Port {
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos open web\n  cosmos open web /admin      a page of it\n  cosmos open web --print     print its address, for another browser\n  cosmos open nginx-k3f9      a container by name\n\nWhere there is no screen, the address is printed."
+)]
+pub(super) struct Open {
+    /// A service, or a container by id or name
+    #[arg(value_name = "SERVICE")]
+    pub(super) name: String,
+    /// A path, with its query: `/admin?tab=2`
+    #[arg(value_name = "PATH")]
+    pub(super) path: Option<String>,
+    /// Print the address instead of opening it
+    #[arg(long)]
+    pub(super) print: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,32 +5,23 @@
 //! a program: so the browser is not given the address but a file of our own, which only
 //! its owner can read and which leads there.
 
-use std::{
-    env, fs,
-    process::{Command, ExitCode, Stdio},
-};
+use std::{fs, process::ExitCode};
 
 use super::{
     args::{Dashboard as Args, Global},
-    bootstrap,
+    bootstrap, browser,
     error::Failure,
     private,
     ui::{outln, sayln},
 };
 use crate::api::wire::Invitation;
 
-/// How a browser is opened on this system, if `BROWSER` does not say.
-const OPENERS: [&str; 2] = match cfg!(target_os = "macos") {
-    true => ["open", "xdg-open"],
-    false => ["xdg-open", "gio"],
-};
-
 pub(super) async fn run(global: Global, args: Args) -> Result<ExitCode, Failure> {
     let client = bootstrap::existing(&global).await?;
     let invitation: Invitation = client.post("/session/invite", &()).await?;
     let page = format!("http://cosmos.localhost:{}/", client.address().port());
     let address = format!("{page}#code={}", invitation.code);
-    if !args.print && has_screen() && open(&address)? {
+    if !args.print && browser::has_screen() && open(&address)? {
         sayln!("the dashboard opens in your browser: {page}");
         sayln!("if it does not: `cosmos dashboard --print`");
         return Ok(ExitCode::SUCCESS);
@@ -40,12 +31,6 @@ pub(super) async fn run(global: Global, args: Args) -> Result<ExitCode, Failure>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether there is a screen that a browser could be on.
-fn has_screen() -> bool {
-    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    cfg!(target_os = "macos") || is_set("BROWSER") || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")
-}
-
 /// Opens an address in the user's browser; false if there is none.
 fn open(address: &str) -> Result<bool, Failure> {
     let Some(file) = private::cache().map(|folder| folder.join("dashboard.html")) else {
@@ -53,25 +38,8 @@ fn open(address: &str) -> Result<bool, Failure> {
     };
     private::write(&file, leading_to(address).as_bytes())
         .map_err(|error| Failure::new(format!("{} cannot be written: {error}", file.display())))?;
-    let named = env::var("BROWSER").ok().filter(|name| !name.is_empty());
-    let openers: Vec<String> = match named {
-        Some(name) => vec![name],
-        None => OPENERS.iter().map(ToString::to_string).collect(),
-    };
-    for opener in openers {
-        let mut command = Command::new(&opener);
-        if opener == "gio" {
-            command.arg("open");
-        }
-        command
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        // Nobody waits for it: a browser that is the first of its kind stays.
-        if command.spawn().is_ok() {
-            return Ok(true);
-        }
+    if browser::open(&file) {
+        return Ok(true);
     }
     // Nobody will read it.
     let _ = fs::remove_file(&file);

@@ -9,6 +9,7 @@ mod args;
 mod ask;
 mod attached;
 mod bootstrap;
+mod browser;
 mod build;
 mod check;
 mod config;
@@ -22,6 +23,7 @@ mod history;
 mod http;
 mod init;
 mod logs;
+mod open;
 mod orders;
 mod plan;
 mod port;
@@ -84,6 +86,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Status(args) => status::run(global, args).await,
         Verb::Logs(args) => logs::run(global, args).await,
         Verb::Port(args) => port::run(global, args).await,
+        Verb::Open(args) => open::run(global, args).await,
         Verb::Exec(args) => exec::run(global, args).await,
         Verb::Pull(args) => pull::run(global, args).await,
         Verb::Run(args) => run::run(global, args).await,

@@ -1,8 +1,10 @@
-//! `cosmos port`: where something is reached.
+//! `cosmos port` and `cosmos open`: where something is reached.
+
+use std::fs;
 
 use super::{
     WEB, idle,
-    support::{Place, docker},
+    support::{Place, docker, until},
 };
 
 #[test]
@@ -73,7 +75,7 @@ fn what_publishes_nothing_is_told_the_way_to_it() {
 }
 
 #[test]
-fn an_ad_hoc_container_has_ports_too() {
+fn an_ad_hoc_container_has_ports_and_an_address_too() {
     let place = Place::new("");
     let name = format!("{}-web", place.name);
     let start = ["start", "-d", "--name", &name, "-p", "80"];
@@ -82,4 +84,56 @@ fn an_ad_hoc_container_has_ports_too() {
         .succeeded();
     let said = place.cosmos(&["port", &name, "80"]).succeeded();
     assert_eq!(said.stdout.trim(), docker(&["port", &name, "80"]));
+    let said = place.cosmos(&["open", &name, "--print"]).succeeded();
+    let url = format!("http://{name}.localhost:{}\n", place.port);
+    assert_eq!(said.stdout, url);
+}
+
+#[test]
+fn open_prints_the_address_where_there_is_no_screen() {
+    let place = Place::up(&(WEB.to_owned() + &idle("one", "")));
+    let url = format!("http://web.{}.localhost:{}", place.name, place.port);
+    let said = place.cosmos(&["open", "web"]).succeeded();
+    assert_eq!(
+        (said.stdout, said.stderr),
+        (format!("{url}\n"), String::new())
+    );
+    let said = place
+        .cosmos(&["open", "web", "a b?c=1", "--print"])
+        .succeeded();
+    assert_eq!(said.stdout, format!("{url}/a%20b?c=1\n"));
+    let _ = place.cosmos(&["open", "one"]).ended(1).told(&[
+        "service `one` has no route",
+        "`route = 80` in [services.one]",
+    ]);
+    let _ = place.cosmos(&["stop", "web"]).succeeded();
+    let said = place.cosmos(&["open", "web", "--print"]).succeeded();
+    assert_eq!(said.stdout, format!("{url}\n"));
+    let _ = said.told(&["`web` is not running", "cosmos start web"]);
+}
+
+#[test]
+fn open_gives_the_address_to_the_browser() {
+    let place = Place::up(&WEB.replace("route = 80", "route = { port = 80, path = \"/app\" }"));
+    let opened = place.elsewhere().join("opened");
+    let browser = place.elsewhere().join("browser");
+    fs::write(
+        &browser,
+        format!(
+            "#!/bin/sh\nprintf %s \"$1\" > {0}.new && mv {0}.new {0}\n",
+            opened.display()
+        ),
+    )
+    .unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&browser, mode).unwrap();
+    let place = place.with("BROWSER", &browser.display().to_string());
+    let url = format!("http://web.{}.localhost:{}/app", place.name, place.port);
+    let said = place.cosmos(&["open", "web"]).succeeded();
+    assert_eq!(said.stdout, "");
+    let _ = said.told(&[&format!("{url} opens in your browser")]);
+    let given = until("the browser is given an address", || {
+        fs::read_to_string(&opened).ok()
+    });
+    assert_eq!(given, url);
 }
