@@ -39,6 +39,7 @@ mod shorthand;
 mod start;
 mod state;
 mod status;
+mod tar_stream;
 pub mod terminal;
 mod trust;
 mod ui;

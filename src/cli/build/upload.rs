@@ -7,18 +7,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::Stream;
 use sha2::{Digest as _, Sha256};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::task::JoinHandle;
 
+use super::super::tar_stream;
 use crate::config::{BuildDigest, ContextFile, ContextKind, open_file};
-
-/// Chunks of the context under way. Enough to keep the disk and the socket both
-/// busy; more would only be memory.
-const CHUNKS_UNDER_WAY: usize = 8;
-
-/// The size of a chunk, and so of a write to the socket.
-const CHUNK: usize = 64 << 10;
 
 /// What is sent.
 pub(super) struct Context {
@@ -37,21 +31,7 @@ pub(super) fn send(
     impl Stream<Item = io::Result<Bytes>> + Send,
     JoinHandle<io::Result<()>>,
 ) {
-    let (sender, receiver) = mpsc::channel(CHUNKS_UNDER_WAY);
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut writer = io::BufWriter::with_capacity(CHUNK, Chunks(sender.clone()));
-        let written = write(context, &mut writer).and_then(|()| writer.flush());
-        if written.is_err() {
-            // The body must break off, and not end: half a context builds half an image.
-            // If nobody reads any more, the failure is known there.
-            let _ = sender.blocking_send(Err(io::Error::other("the context broke off")));
-        }
-        written
-    });
-    let chunks = stream::unfold(receiver, |mut receiver| async move {
-        Some((receiver.recv().await?, receiver))
-    });
-    (chunks, reading)
+    tar_stream::send(move |writer| write(context, writer))
 }
 
 fn write(context: Context, writer: impl Write) -> io::Result<()> {
@@ -136,22 +116,6 @@ impl<R: Read> Read for Hashed<R> {
         self.hasher.update(&buffer[..count]);
         self.length += count as u64;
         Ok(count)
-    }
-}
-
-/// A writer whose writes are sent.
-struct Chunks(mpsc::Sender<io::Result<Bytes>>);
-
-impl Write for Chunks {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .blocking_send(Ok(Bytes::copy_from_slice(bytes)))
-            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -8,10 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{Stream, stream};
-use tokio::{sync::mpsc, task::JoinHandle};
+use futures_util::Stream;
+use tokio::task::JoinHandle;
 
-use super::super::error::Failure;
+use super::super::{error::Failure, tar_stream};
 use crate::{
     api::{
         client::{Client, encoded},
@@ -20,12 +20,6 @@ use crate::{
     config::open_file,
     workspace::{Container, MountSource, Service, ServiceName},
 };
-
-/// Chunks under way: enough to keep the disk and the socket both busy.
-const UNDER_WAY: usize = 8;
-
-/// The size of a chunk.
-const CHUNK: usize = 64 << 10;
 
 /// What is to be so in the containers of a service.
 #[derive(Debug, Default)]
@@ -139,21 +133,7 @@ fn send(
     impl Stream<Item = io::Result<Bytes>> + Send,
     JoinHandle<io::Result<()>>,
 ) {
-    let (sender, receiver) = mpsc::channel(UNDER_WAY);
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut writer = io::BufWriter::with_capacity(CHUNK, Chunks(sender.clone()));
-        let written =
-            write(&folder, &files, owner, &mut writer).and_then(|()| io::Write::flush(&mut writer));
-        if written.is_err() {
-            // The body must break off, and not end, or half of it is taken for all.
-            let _ = sender.blocking_send(Err(io::Error::other("the files broke off")));
-        }
-        written
-    });
-    let chunks = stream::unfold(receiver, |mut receiver| async move {
-        Some((receiver.recv().await?, receiver))
-    });
-    (chunks, reading)
+    tar_stream::send(move |writer| write(&folder, &files, owner, writer))
 }
 
 fn write(
@@ -207,22 +187,6 @@ fn append(
     // then sent as it is.
     let content = io::Read::chain(source, io::repeat(0));
     tar.append_data(&mut header, inside, io::Read::take(content, size))
-}
-
-/// A writer whose writes are sent.
-struct Chunks(mpsc::Sender<io::Result<Bytes>>);
-
-impl io::Write for Chunks {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .blocking_send(Ok(Bytes::copy_from_slice(bytes)))
-            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]
