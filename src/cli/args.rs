@@ -509,9 +509,12 @@ pub(super) struct Open {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cosmos exec web sh\n  cosmos exec -T db pg_dump shop > shop.sql"
+    after_help = "Examples:\n  cosmos exec web sh\n  cosmos exec web.2 sh                         its second replica\n  cosmos exec -T db pg_dump shop > shop.sql"
 )]
 pub(super) struct Exec {
+    /// Which replica of a service; else its first that runs. `web.2` says the same
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) replica: Option<u32>,
     /// No terminal, even if there is one
     #[arg(short = 'T', long)]
     pub(super) no_tty: bool,

@@ -150,13 +150,15 @@ pub(super) async fn give(
     ordered.map_err(|error| suggesting(error, id, here))
 }
 
+/// Whether nothing has the name that was asked for.
+pub(super) fn is_unknown(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused { problem, .. } if problem.code == "not_found")
+}
+
 /// The failure, with the service or command that may have been meant by a name that
 /// nothing has.
 pub(super) fn suggesting(error: ClientError, name: &str, here: Option<&Loaded>) -> Failure {
-    let is_unknown = matches!(
-        &error,
-        ClientError::Refused { problem, .. } if problem.code == "not_found"
-    );
+    let is_unknown = is_unknown(&error);
     let failure = Failure::from(error);
     let declared = here.map(|here| &here.workspace);
     let services = declared.into_iter().flat_map(|it| it.services.keys());

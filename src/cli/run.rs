@@ -48,6 +48,7 @@ pub(super) async fn run(global: Global, args: Run) -> Result<ExitCode, Failure> 
             .chain(more.iter().cloned())
             .collect();
         let exec = Exec {
+            replica: None,
             no_tty: false,
             user: None,
             workdir: None,

@@ -155,7 +155,10 @@ async fn why_no_shell(
     id: &ContainerId,
     failure: Failure,
 ) -> Failure {
-    if exec::running(global, client, id.as_str()).await.is_ok() {
+    if exec::running(global, client, id.as_str(), None)
+        .await
+        .is_ok()
+    {
         return failure;
     }
     match end_of(id).await {
