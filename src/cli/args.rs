@@ -97,6 +97,8 @@ pub(super) enum Verb {
     Open(Open),
     /// Run a command in a running container
     Exec(Exec),
+    /// Copy files between here and a container
+    Cp(Cp),
     /// Run a command that the config declares
     Run(Run),
     /// Start a container of any image, or a service of this workspace
@@ -530,6 +532,23 @@ pub(super) struct Exec {
     /// A service, or a container by id or name; then the command
     #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME COMMAND")]
     pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos cp web:/etc/nginx/nginx.conf .      a file, to this folder\n  cosmos cp ./dist api:/srv                  a folder: /srv/dist\n  cosmos cp ./dist/. api:/srv                what is in it: /srv/..\n  cosmos cp web.2:/var/log/nginx logs        of the second replica\n  cosmos cp api:/srv - | tar -tv             as a tar\n  tar -c site | cosmos cp - web:/srv         unpacks a tar in a folder that is there\n\nAs `docker cp` does it:\n  - What stands before the first `:` is a container, unless it begins with `.`, `/` or `~`. A path in it\n    begins at its root. Of a service it is the first container that runs; a stopped one will do, too.\n  - A target that is a folder gets the source into it, under its own name; one that is not there is what\n    the source becomes. The folder above has to be there. With `/` at its end, a target must be a folder.\n  - A source with `/.` at its end is what is in the folder. With `/` at its end, a link is followed; else a\n    link is copied as a link, and links below are always.\n  - A file replaces a file; a folder is merged with a folder; neither replaces the other.\nModes and times are kept. In a container, files belong to root, or to its user where that is a number;\nhere, to you, and without set-user bits. Nothing that comes out of a container is written through a link,\nor outside of the target. Interrupted, nothing half done stays here, and no half file there; of a folder\nthat goes in, what had arrived does."
+)]
+pub(super) struct Cp {
+    /// Which replica of a service; else its first that runs. `web.2:` says the same
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) replica: Option<u32>,
+    /// What is copied: a path here, one of a container like `web:/srv`, or `-` for a tar on
+    /// the input
+    #[arg(value_name = "SOURCE")]
+    pub(super) source: String,
+    /// Where to: the same, or `-` for a tar on the output
+    #[arg(value_name = "TARGET")]
+    pub(super) target: String,
 }
 
 #[derive(Debug, Args)]

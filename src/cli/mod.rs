@@ -14,6 +14,7 @@ mod build;
 mod check;
 mod config;
 mod context;
+mod cp;
 mod credentials;
 mod dashboard;
 mod down;
@@ -89,6 +90,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Port(args) => port::run(global, args).await,
         Verb::Open(args) => open::run(global, args).await,
         Verb::Exec(args) => exec::run(global, args).await,
+        Verb::Cp(args) => cp::run(global, args).await,
         Verb::Pull(args) => pull::run(global, args).await,
         Verb::Run(args) => run::run(global, args).await,
         Verb::Start(args) => start::run(global, args).await,

@@ -1,13 +1,13 @@
-//! Tars on their way: made while they are sent.
+//! Tars on their way: made while they are sent, taken apart while they arrive.
 //!
-//! What makes one is ordinary blocking code on a thread of its own; a few
+//! What makes or reads one is ordinary blocking code on a thread of its own; a few
 //! chunks between it and the socket keep both busy, and memory the same however long
 //! the tar is.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
-use bytes::Bytes;
-use futures_util::{Stream, stream};
+use bytes::{Buf as _, Bytes};
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 /// Chunks under way. Enough to keep the disk and the socket both busy; more would only
@@ -60,11 +60,70 @@ impl Write for Chunks {
     }
 }
 
+/// Starts to read chunks as `read` takes them; how the reading ends. Dropped, what it
+/// gives ends the reading, too.
+pub(super) async fn receive<T: Send + 'static, E: std::fmt::Display>(
+    chunks: impl Stream<Item = Result<Bytes, E>>,
+    read: impl FnOnce(Received) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (sender, receiver) = mpsc::channel(UNDER_WAY);
+    let reading = tokio::task::spawn_blocking(move || {
+        read(Received {
+            receiver,
+            at: Bytes::new(),
+        })
+    });
+    let mut chunks = std::pin::pin!(chunks);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| io::Error::other(error.to_string()));
+        // Who reads no more has what it wanted, or says itself why not.
+        if sender.send(chunk).await.is_err() {
+            break;
+        }
+    }
+    drop(sender);
+    match reading.await {
+        Ok(read) => read,
+        Err(died) => Err(io::Error::other(died)),
+    }
+}
+
+/// A reader of what arrives.
+pub(super) struct Received {
+    receiver: mpsc::Receiver<io::Result<Bytes>>,
+    at: Bytes,
+}
+
+impl Read for Received {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at.is_empty() {
+            match self.receiver.blocking_recv() {
+                Some(chunk) => self.at = chunk?,
+                None => return Ok(0),
+            }
+        }
+        let length = self.at.len().min(buffer.len());
+        self.at.copy_to_slice(&mut buffer[..length]);
+        Ok(length)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use futures_util::StreamExt as _;
-
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_at_one_end_is_read_at_the_other() {
+        let whole: Vec<u8> = (0..=255).cycle().take(3 * CHUNK + 7).collect();
+        let written = whole.clone();
+        let (chunks, writing) = send(move |writer| writer.write_all(&written));
+        let read = receive(chunks, |mut received| {
+            let mut read = Vec::new();
+            received.read_to_end(&mut read).map(|_| read)
+        });
+        assert_eq!(read.await.unwrap(), whole);
+        writing.await.unwrap().unwrap();
+    }
 
     #[tokio::test]
     async fn what_breaks_off_does_not_look_whole() {
@@ -72,8 +131,10 @@ mod tests {
             writer.write_all(b"half")?;
             Err::<(), _>(io::Error::other("gone"))
         });
-        let chunks: Vec<_> = chunks.collect().await;
-        assert!(chunks.last().unwrap().is_err());
+        let read = receive(chunks, |mut received| {
+            io::copy(&mut received, &mut io::sink())
+        });
+        read.await.unwrap_err();
         writing.await.unwrap().unwrap_err();
     }
 }

@@ -5,12 +5,14 @@ mod hold;
 mod plan;
 mod screen;
 mod table;
+mod transfer;
 mod underway;
 
 pub(super) use hold::shown_hold;
 pub(super) use plan::{quiet_changes, show_plan};
 pub(super) use screen::{Screen, follow, follow_to_end};
 pub(super) use table::{columns_that_fit, show_table, table};
+pub(super) use transfer::Transfer;
 
 use std::{fmt, io, process, time::Duration};
 

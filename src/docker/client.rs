@@ -209,6 +209,12 @@ impl Client {
         self.bytes(response).await.map(drop)
     }
 
+    /// Asks only for what is said about an answer.
+    pub(super) async fn head(&self, path: &Path) -> Result<HeaderMap, EngineError> {
+        let response = self.send(Method::HEAD, &path.0, None).await?;
+        Ok(response.headers().clone())
+    }
+
     /// Opens an answer that goes on.
     pub(super) async fn open(&self, path: &Path) -> Result<Incoming, EngineError> {
         Ok(self.send(Method::GET, &path.0, None).await?.into_body())

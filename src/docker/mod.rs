@@ -7,6 +7,7 @@
 //! Start reading at [`engine`]; what the engine is asked is in [`request`] and
 //! [`proxy`], which are pure.
 
+pub mod archive;
 pub mod attach;
 pub mod bootstrap;
 mod build;

@@ -365,6 +365,8 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) image: String,
     #[serde(default)]
+    pub(super) user: String,
+    #[serde(default)]
     pub(super) tty: bool,
     #[serde(default, deserialize_with = "or_empty")]
     pub(super) env: Vec<String>,

@@ -21,6 +21,7 @@ const IN_FEW_FILES: [FewFiles; 2] = [
             "src/cli/attached.rs", // the same
             "src/cli/exec.rs",     // the same
             "src/cli/start.rs",    // the same
+            "src/cli/cp.rs",       // the same, of files
         ],
     },
     FewFiles {

@@ -30,13 +30,13 @@ use crate::{
 };
 
 /// What takes less is over before it could be read.
-const QUIET_FOR: Duration = Duration::from_millis(250);
+pub(super) const QUIET_FOR: Duration = Duration::from_millis(250);
 
 /// As many lines of a build's output as are shown under it.
 const TAIL: usize = 4;
 
 /// How often what runs is seen to run.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// Where progress is shown, and what has failed so far.
 pub(crate) struct Screen {
@@ -557,7 +557,7 @@ pub(crate) async fn follow_to_end(
     Ok(last)
 }
 
-fn running_style() -> ProgressStyle {
+pub(super) fn running_style() -> ProgressStyle {
     let style = ProgressStyle::with_template("{spinner:.cyan} {wide_msg} {elapsed:>5}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner());
     match has_unicode() {
@@ -591,7 +591,7 @@ fn coloured(symbol: char, style: Style) -> String {
 
 /// Whether lines can be drawn anew: a dumb terminal only adds to them, and what
 /// continuous integration keeps of one is read as a file.
-fn is_redrawn() -> bool {
+pub(super) fn is_redrawn() -> bool {
     let is_dumb = std::env::var("TERM").is_ok_and(|terminal| terminal == "dumb");
     let is_set =
         |name| std::env::var(name).is_ok_and(|value| !value.is_empty() && value != "false");

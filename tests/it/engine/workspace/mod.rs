@@ -9,6 +9,7 @@ mod build;
 mod changes;
 mod checkouts;
 mod compose;
+mod copies;
 mod faults;
 mod heal;
 mod logs;
