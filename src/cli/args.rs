@@ -149,6 +149,8 @@ pub(super) enum Verb {
         after_help = "Examples:\n  cosmos config\n  cosmos config --profile dev\n  cosmos config --explain services.web.replicas    who said so, and where"
     )]
     Config(Config),
+    /// Remove containers that are in no config
+    Rm(Rm),
     /// Remove ended ad-hoc containers, or all that Cosmos made but its volumes
     Prune(Prune),
     /// Look after the proxy container
@@ -683,6 +685,19 @@ pub(super) struct Build {
     /// Fetch the images that they begin with again, even where they are there
     #[arg(long)]
     pub(super) pull: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos rm nginx-k3f9           one that has ended\n  cosmos rm --force nginx-k3f9   one that runs, too\n  cosmos rm 3f2a9c 77c0          by the beginnings of their ids\n\nA service is never removed so: take it out of cosmos.toml, or hold it stopped with `cosmos stop`.\nVolumes with a name stay."
+)]
+pub(super) struct Rm {
+    /// Containers by id, by the beginning of one, or by name
+    #[arg(required = true, value_name = "ID")]
+    pub(super) ids: Vec<String>,
+    /// Stop what runs, too, without asking
+    #[arg(short, long)]
+    pub(super) force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -32,6 +32,7 @@ mod private;
 mod proxy;
 mod prune;
 mod pull;
+mod rm;
 mod rollback;
 mod run;
 mod scale;
@@ -103,6 +104,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Init(args) => init::run(&global, &args),
         Verb::Check(args) => check::run(&global, &args),
         Verb::Config(args) => config::run(&global, &args),
+        Verb::Rm(args) => rm::run(global, args).await,
         Verb::Prune(args) => prune::run(global, args).await,
         Verb::Http(args) => http::run(global, args).await,
         Verb::Dashboard(args) => dashboard::run(global, args).await,

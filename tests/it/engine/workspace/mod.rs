@@ -20,6 +20,7 @@ mod overrides;
 mod past;
 mod ports;
 mod pull;
+mod removals;
 mod shop;
 pub(in crate::engine) mod support;
 mod tap;
