@@ -15,7 +15,7 @@ use super::wire::{
     Event, ExchangeLine, ExchangeList, Following, Found, Founding, FoundingReply, History,
     Invitation, LiveLine, Newest, OneExchange, Ordered, PREFIX, PlanReport, PullImage, PutFiles,
     RemoveFiles, Replayed, Restored, Rollback, Rotated, RunCommand, Session, StartAdhoc, Status,
-    Version, Wait, Waited, Wanted, Why, Wish,
+    Version, Wait, Waited, Wanted, Watching, Why, Wish,
 };
 use crate::traffic::Code;
 
@@ -231,7 +231,7 @@ fn endpoints() -> Vec<Endpoint> {
             "How everything is, and how it comes to be.",
             Answer::Lines(of::<LiveLine>),
         )
-        .asking(of::<super::server::LiveQuery>)
+        .asking(of::<Watching>)
         .refusing(&[503]),
         new(
             "post",

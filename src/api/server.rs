@@ -24,8 +24,6 @@ mod workspaces;
 
 #[cfg(test)]
 pub(super) use containers::LogQuery;
-#[cfg(test)]
-pub(super) use live::LiveQuery;
 
 pub use live::Usages;
 

@@ -167,6 +167,25 @@ pub struct Cleared {
     pub schema: u32,
 }
 
+/// The query of `GET /live`. Answers with [`LiveLine`]s.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Watching {
+    /// It is told what containers use, which costs the engine a little all the time.
+    pub usage: bool,
+    /// And that every second, not every other.
+    pub often: bool,
+}
+
+impl Default for Watching {
+    fn default() -> Self {
+        Self {
+            usage: true,
+            often: false,
+        }
+    }
+}
+
 /// One line of `GET /live`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -207,6 +226,21 @@ pub struct Usage {
     pub memory: u64,
     /// The most that it may use, in bytes, if there is one.
     pub limit: Option<u64>,
+    /// Bytes a second that come to it over its networks.
+    #[serde(default)]
+    pub received: u64,
+    /// Bytes a second that it sends over them.
+    #[serde(default)]
+    pub sent: u64,
+    /// Bytes a second that it reads from disks.
+    #[serde(default)]
+    pub read: u64,
+    /// Bytes a second that it writes to them.
+    #[serde(default)]
+    pub written: u64,
+    /// Its processes and threads.
+    #[serde(default)]
+    pub pids: u64,
 }
 
 /// The body of every refusal and failure.

@@ -153,7 +153,7 @@ fn references(images: Vec<Image>) -> BTreeMap<ImageRef, String> {
 }
 
 /// A list or map that engines also send as `null`.
-fn or_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+pub(super) fn or_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())

@@ -99,6 +99,16 @@ pub struct Used {
     pub memory: u64,
     /// The most that it may use, in bytes; none if that is all there is.
     pub limit: Option<u64>,
+    /// Bytes that came to it over its networks since its start.
+    pub received: u64,
+    /// Bytes that it sent over them.
+    pub sent: u64,
+    /// Bytes that it read from disks since its start.
+    pub read: u64,
+    /// Bytes that it wrote to them.
+    pub written: u64,
+    /// Its processes and threads.
+    pub pids: u64,
 }
 
 /// A login at a registry.

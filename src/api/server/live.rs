@@ -8,7 +8,6 @@ use std::{
 
 use axum::{extract::State, response::Response};
 use futures_util::{StreamExt as _, stream};
-use serde::Deserialize;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep},
@@ -16,7 +15,7 @@ use tokio::{
 
 use super::{Management, Refused, input::Asked, lines};
 use crate::{
-    api::wire::{LiveLine, Usage},
+    api::wire::{LiveLine, Usage, Watching},
     reconcile::{controller::Look, engine::Used},
     traffic::exchange::since_epoch,
     workspace::{ContainerId, ContainerState},
@@ -31,6 +30,9 @@ const ALIVE: Duration = Duration::from_secs(10);
 /// Between two looks at what containers use. Asking costs the engine a millisecond each.
 const USAGE_EVERY: Duration = Duration::from_secs(2);
 
+/// The same, while somebody looks who wants it more often.
+const USAGE_OFTEN: Duration = Duration::from_secs(1);
+
 /// So many are asked at once.
 const ASKED_AT_ONCE: usize = 4;
 
@@ -39,6 +41,8 @@ const ASKED_AT_ONCE: usize = 4;
 pub struct Usages {
     newest: watch::Sender<Option<LiveLine>>,
     is_measured: Mutex<bool>,
+    /// Held by each who wants it often.
+    often: Arc<()>,
 }
 
 impl Default for Usages {
@@ -46,6 +50,7 @@ impl Default for Usages {
         Self {
             newest: watch::Sender::new(None),
             is_measured: Mutex::new(false),
+            often: Arc::default(),
         }
     }
 }
@@ -63,6 +68,14 @@ impl Usages {
             tokio::spawn(measure(Arc::clone(management)));
         }
         newest
+    }
+
+    /// How long to wait between two looks.
+    fn pause(&self) -> Duration {
+        match Arc::strong_count(&self.often) {
+            1 => USAGE_EVERY,
+            _ => USAGE_OFTEN,
+        }
     }
 
     /// Whether nobody looks, and nobody will be missed who measures.
@@ -103,7 +116,7 @@ async fn measure(management: Arc<Management>) {
         };
         before = now;
         management.usages.newest.send_replace(Some(line));
-        sleep(USAGE_EVERY).await;
+        sleep(management.usages.pause()).await;
         if management.usages.may_rest() {
             management.usages.newest.send_replace(None);
             return;
@@ -127,31 +140,26 @@ fn running(management: &Management) -> Vec<ContainerId> {
 fn usage(passed: Duration, before: &Used, now: &Used) -> Usage {
     let worked = now.cpu.saturating_sub(before.cpu).as_nanos() as f64;
     let cpu = worked / (passed.as_nanos().max(1) as f64) * 100.0;
+    let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
+    // Less than before: it was started again.
+    let a_second =
+        |before: u64, now: u64| now.saturating_sub(before).saturating_mul(1_000) / millis;
     Usage {
         cpu: (cpu * 10.0).round() / 10.0,
         memory: now.memory,
         limit: now.limit,
-    }
-}
-
-/// The query of `GET /live`.
-#[derive(Debug, Deserialize, schemars::JsonSchema)]
-#[serde(default)]
-pub(in crate::api) struct LiveQuery {
-    /// Whether it is told what containers use, which costs the engine a little all the time.
-    usage: bool,
-}
-
-impl Default for LiveQuery {
-    fn default() -> Self {
-        Self { usage: true }
+        received: a_second(before.received, now.received),
+        sent: a_second(before.sent, now.sent),
+        read: a_second(before.read, now.read),
+        written: a_second(before.written, now.written),
+        pids: now.pids,
     }
 }
 
 /// Everything, as it is and as it comes to be.
 pub(super) async fn follow(
     State(management): State<Arc<Management>>,
-    Asked(query): Asked<LiveQuery>,
+    Asked(watching): Asked<Watching>,
 ) -> Result<Response, Refused> {
     let hello = LiveLine::Hello {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -159,9 +167,11 @@ pub(super) async fn follow(
         port: management.proxy()?.port(),
     };
     let (sender, receiver) = mpsc::channel(1);
+    let often = watching.often.then(|| Arc::clone(&management.usages.often));
     tokio::spawn(async move {
+        let _often = often;
         if sender.send(vec![hello]).await.is_ok() {
-            tell(&management, &sender, query.usage).await;
+            tell(&management, &sender, watching.usage).await;
         }
     });
     Ok(lines(receiver))
@@ -225,5 +235,53 @@ fn state(management: &Management, look: &Look) -> LiveLine {
             .into_iter()
             .map(|container| management.controller.container_status(container))
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passed_between_two_looks_is_a_rate() {
+        let before = Used {
+            cpu: Duration::from_millis(100),
+            received: 1_000,
+            read: 500,
+            ..Used::default()
+        };
+        let now = Used {
+            cpu: Duration::from_millis(850),
+            memory: 7,
+            limit: Some(9),
+            received: 5_000,
+            sent: 3,
+            // It was started again meanwhile.
+            read: 20,
+            written: 0,
+            pids: 4,
+        };
+        let usage = usage(Duration::from_millis(2_000), &before, &now);
+        let expected = Usage {
+            cpu: 37.5,
+            memory: 7,
+            limit: Some(9),
+            received: 2_000,
+            sent: 1,
+            read: 0,
+            written: 0,
+            pids: 4,
+        };
+        assert_eq!(usage, expected);
+    }
+
+    #[test]
+    fn who_wants_it_often_gets_it_as_long_as_they_look() {
+        let usages = Usages::default();
+        assert_eq!(usages.pause(), USAGE_EVERY);
+        let often = Arc::clone(&usages.often);
+        assert_eq!(usages.pause(), USAGE_OFTEN);
+        drop(often);
+        assert_eq!(usages.pause(), USAGE_EVERY);
     }
 }
