@@ -85,6 +85,8 @@ pub(super) enum Verb {
     /// Show how everything is
     #[command(visible_alias = "ps")]
     Status(Status),
+    /// Show what containers use, as long as you look
+    Top(Top),
     /// Show what containers say
     Logs(Logs),
     /// Show the requests that pass the proxy, and send them again
@@ -352,6 +354,25 @@ pub(super) struct Status {
     #[arg(short, long)]
     pub(super) all: bool,
     /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos top                 the services of this workspace; `q` or Ctrl-C ends it\n  cosmos top web nginx-k3f9\n  cosmos top --all           every workspace, and every ad-hoc container\n  cosmos top --once          a table, and no more: the same off a terminal\n  cosmos top --json          an object for each look, one a second\n\nCPU is in percent of one core; memory is without what the kernel keeps of files and could give up."
+)]
+pub(super) struct Top {
+    /// Services, or containers by id or name; all services of this workspace if none is named
+    #[arg(value_name = "NAME")]
+    pub(super) names: Vec<String>,
+    /// Every workspace, and every ad-hoc container
+    #[arg(short, long, conflicts_with = "names")]
+    pub(super) all: bool,
+    /// Look once
+    #[arg(long)]
+    pub(super) once: bool,
+    /// As JSON: an object for each look
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -43,6 +43,7 @@ mod state;
 mod status;
 mod tar_stream;
 pub mod terminal;
+mod top;
 mod trust;
 mod ui;
 mod up;
@@ -87,6 +88,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Rollback(args) => rollback::run(global, args).await,
         Verb::Plan(args) => plan::run(global, args).await,
         Verb::Status(args) => status::run(global, args).await,
+        Verb::Top(args) => top::run(global, args).await,
         Verb::Logs(args) => logs::run(global, args).await,
         Verb::Port(args) => port::run(global, args).await,
         Verb::Open(args) => open::run(global, args).await,

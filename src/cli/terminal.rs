@@ -12,6 +12,7 @@
 //! process by themselves, as the runtime keeps its handlers. A caller that goes on
 //! to something long listens to them itself.
 
+mod full;
 mod keys;
 mod raw;
 mod streams;
@@ -25,6 +26,7 @@ use tokio::{
 };
 
 pub use self::{
+    full::{FullScreen, Happened},
     keys::DetachKeys,
     raw::{RawMode, StdinKind, is_interactive, stdin_kind, window_size},
 };

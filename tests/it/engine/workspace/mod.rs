@@ -25,6 +25,7 @@ mod shop;
 pub(in crate::engine) mod support;
 mod tap;
 mod up;
+mod usage;
 mod verbs;
 mod wait;
 mod watch;
