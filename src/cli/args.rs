@@ -345,7 +345,7 @@ pub(super) struct Plan {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cosmos status\n  cosmos status --all      every workspace and every ad-hoc container\n  cosmos status --json"
+    after_help = "Examples:\n  cosmos status\n  cosmos status --all      every workspace and every ad-hoc container\n  cosmos status --watch    as it comes to be, until `q`\n  cosmos status --json"
 )]
 pub(super) struct Status {
     #[command(flatten)]
@@ -353,6 +353,9 @@ pub(super) struct Status {
     /// Every workspace, and every ad-hoc container
     #[arg(short, long)]
     pub(super) all: bool,
+    /// Stay, and show it again whenever something changes: `q` or Ctrl-C ends it
+    #[arg(short, long)]
+    pub(super) watch: bool,
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,

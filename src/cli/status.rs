@@ -1,14 +1,17 @@
 //! `cosmos status`: how everything is.
 
+mod watch;
+
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
+use serde::Serialize;
 
 use super::{
     args::{Global, Status as Args},
     bootstrap, context,
     error::Failure,
-    ui::{age, columns_that_fit, outln, printable, show_table, shown_hold, table},
+    ui::{age, columns_that_fit, outln, printable, shown_hold, table, table_lines},
 };
 use crate::api::{
     client::{Client, encoded},
@@ -27,27 +30,32 @@ pub(super) async fn run(global: Global, args: Args) -> Result<ExitCode, Failure>
         )
     };
     let client = bootstrap::existing(&global).await?;
+    if args.watch {
+        return watch::run(&client, here.as_deref(), args.json).await;
+    }
     match here {
         Some(key) => {
             let status: Status = client
                 .get(&format!("/workspaces/{}", encoded(&key)))
                 .await?;
-            if args.json {
-                outln!("{}", serde_json::to_string(&status).unwrap_or_default());
-            } else {
-                show(&status, &client);
-            }
+            show(args.json, &status, || lines(&status, &client));
         }
         None => {
             let containers: Containers = client.get("/containers").await?;
-            if args.json {
-                outln!("{}", serde_json::to_string(&containers).unwrap_or_default());
-            } else {
-                show_all(&containers, &client);
-            }
+            show(args.json, &containers, || all_lines(&containers, &client));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn show(is_json: bool, told: &impl Serialize, lines: impl FnOnce() -> Vec<String>) {
+    if is_json {
+        outln!("{}", serde_json::to_string(told).unwrap_or_default());
+        return;
+    }
+    for line in lines() {
+        outln!("{line}");
+    }
 }
 
 /// Outside any project, `status` means everything.
@@ -65,17 +73,21 @@ pub(super) fn url(host: &str, client: &Client) -> String {
     }
 }
 
-fn show_all(containers: &Containers, client: &Client) {
+fn all_lines(containers: &Containers, client: &Client) -> Vec<String> {
     if containers.workspaces.is_empty() && containers.adhoc.is_empty() {
-        outln!("nothing is up");
-        return;
+        return vec!["nothing is up".to_owned()];
     }
+    let mut all = Vec::new();
     for status in &containers.workspaces {
-        outln!("{}  {}", status.workspace, printable(&status.folder));
-        show(status, client);
+        all.push(format!(
+            "{}  {}",
+            status.workspace,
+            printable(&status.folder)
+        ));
+        all.extend(lines(status, client));
     }
     if !containers.adhoc.is_empty() {
-        outln!("ad-hoc containers");
+        all.push("ad-hoc containers".to_owned());
         let mut rows = table(["NAME", "ID", "STATE", "SINCE", "IMAGE", "URL"]);
         for container in &containers.adhoc {
             let id = container.id.chars().take(12).collect();
@@ -93,8 +105,9 @@ fn show_all(containers: &Containers, client: &Client) {
                 },
             ]);
         }
-        show_table(&rows);
+        all.extend(table_lines(&rows));
     }
+    all
 }
 
 /// The columns of services, and which of them a narrow screen is without, one by one.
@@ -105,28 +118,24 @@ const URL: usize = 6;
 const NOTE: usize = 7;
 const WITHOUT: [usize; 6] = [4, 3, 2, NOTE, 5, URL];
 
-fn show(status: &Status, client: &Client) {
+fn lines(status: &Status, client: &Client) -> Vec<String> {
     let rows: Vec<_> = status.services.iter().map(|it| row(it, client)).collect();
     let is_kept = columns_that_fit(&rows, HEADINGS, &WITHOUT);
     let kept = |row: &[String; 8]| -> Vec<String> {
         let cells = row.iter().zip(is_kept);
-        cells
-            .filter(|(_, is)| *is)
-            .map(|(cell, _)| cell.clone())
-            .collect()
+        let kept = cells.filter(|(_, is)| *is).map(|(cell, _)| cell.clone());
+        kept.collect()
     };
     let mut shown = table(kept(&HEADINGS.map(str::to_owned)));
     for row in &rows {
         shown.add_row(kept(row));
     }
-    show_table(&shown);
+    let mut lines: Vec<String> = table_lines(&shown).collect();
     // What there was no room for, and people want all the same.
     for row in &rows {
-        for at in [URL, NOTE] {
-            if !is_kept[at] && !row[at].is_empty() {
-                outln!("{}: {}", row[0], row[at]);
-            }
-        }
+        let left_out = [URL, NOTE].into_iter().filter(|at| !is_kept[*at]);
+        let said = left_out.filter(|at| !row[*at].is_empty());
+        lines.extend(said.map(|at| format!("{}: {}", row[0], row[at])));
     }
     if !status.commands.is_empty() {
         let mut rows = table(["COMMAND", "STATE", "SINCE"]);
@@ -134,9 +143,10 @@ fn show(status: &Status, client: &Client) {
             let ago = command.container.as_ref().map(since).unwrap_or_default();
             rows.add_row([command.name.clone(), command.state.clone(), ago]);
         }
-        outln!();
-        show_table(&rows);
+        lines.push(String::new());
+        lines.extend(table_lines(&rows));
     }
+    lines
 }
 
 fn row(service: &ServiceStatus, client: &Client) -> [String; 8] {

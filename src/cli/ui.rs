@@ -11,7 +11,7 @@ mod underway;
 pub(super) use hold::shown_hold;
 pub(super) use plan::{quiet_changes, show_plan};
 pub(super) use screen::{Screen, follow, follow_to_end};
-pub(super) use table::{columns_that_fit, show_table, table};
+pub(super) use table::{columns_that_fit, show_table, table, table_lines};
 pub(super) use transfer::Transfer;
 
 use std::{fmt, io, process, time::Duration};

@@ -69,9 +69,14 @@ fn plain_width(text: &str) -> usize {
 
 /// Prints a table on stdout, without the spaces that fill its last column.
 pub(crate) fn show_table(rows: &Table) {
-    for line in rows.lines() {
-        outln!("{}", line.trim_end());
+    for line in table_lines(rows) {
+        outln!("{line}");
     }
+}
+
+/// The lines of a table, without the spaces that fill its last column.
+pub(crate) fn table_lines(rows: &Table) -> impl Iterator<Item = String> + '_ {
+    rows.lines().map(|line| line.trim_end().to_owned())
 }
 
 #[cfg(test)]
