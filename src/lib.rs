@@ -41,12 +41,13 @@
 //! | [`store`] | what survives a restart | `workspace` |
 //! | [`traffic`] | what the proxy does with a byte | `workspace` |
 //! | [`watch`] | what changed on disk | - |
+//! | [`platform`] | what differs from one system to the next | - |
 //! | [`reconcile`] | making it true: the engine's port, the executor, the loop | `workspace`, `plan`, `store` |
-//! | [`docker`] | the engine | `workspace`, `plan`, `reconcile` |
+//! | [`docker`] | the engine | `workspace`, `plan`, `reconcile`, `platform` |
 //! | [`api`] | both ends of the wire | `workspace`, `plan`, `reconcile`, `traffic` |
 //! | [`dashboard`] | the inspector's page | `workspace` |
 //! | [`server`] | `cosmos serve`: where the parts are wired | `workspace`, `plan`, `store`, `traffic`, `reconcile`, `docker`, `api`, `dashboard` |
-//! | [`cli`] | one verb per file; the only part that prints | `workspace`, `plan`, `config`, `watch`, `reconcile`, `api`, `docker*`, `server*` |
+//! | [`cli`] | one verb per file; the only part that prints | `workspace`, `plan`, `config`, `watch`, `reconcile`, `api`, `platform`, `docker*`, `server*` |
 //!
 //! Some crates have a home, so that what they do is in one place:
 //!
@@ -82,6 +83,7 @@ pub mod config;
 pub mod dashboard;
 pub mod docker;
 pub mod plan;
+pub mod platform;
 pub mod reconcile;
 pub mod server;
 pub mod store;

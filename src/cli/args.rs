@@ -10,8 +10,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     name = "cosmos",
     version,
     about = "Declare containers in cosmos.toml, and keep them so",
-    after_help = "Examples:\n  cosmos up                        make the workspace in this folder true\n  cosmos start ubuntu:latest       a shell in any image\n  cosmos status                    how everything is\n  cosmos stop web                  stop a service, and hold it stopped\n\nExit codes: 0 done, 1 failed, 2 wrong usage or invalid config, 3 changes pending (plan --exit-code), 130 interrupted.",
-    disable_help_subcommand = false,
+    after_help = "Examples:\n  cosmos up                        make the workspace in this folder true\n  cosmos start ubuntu:latest       a shell in any image\n  cosmos status                    how everything is\n  cosmos stop web                  stop a service, and hold it stopped",
+    disable_help_subcommand = true,
+    subcommand_value_name = "VERB",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -159,9 +160,18 @@ pub(super) enum Verb {
     Proxy(ProxyArgs),
     /// Copy all that the proxy remembers, or bring a copy back
     State(StateArgs),
+    /// Print what a shell needs to complete `cosmos` commands
+    Completions(Completions),
+    /// Show the manual page of Cosmos, or of a verb
+    Man(Man),
+    /// Show how to use a verb, or what there is about a topic
+    Help(Help),
     /// Serve as the proxy (inside its container)
     #[command(hide = true)]
     Serve,
+    /// What can be put in at the end of a line, for the functions of `completions`
+    #[command(name = "__complete", hide = true)]
+    Complete(Complete),
 }
 
 /// Which workspace.
@@ -857,6 +867,60 @@ pub(super) enum ProxyVerb {
     Rm,
     /// Replace the token that opens the proxy, as after somebody may have seen it
     RotateToken,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  bash, for every new shell: needs the package bash-completion\n    mkdir -p ~/.local/share/bash-completion/completions\n    cosmos completions bash > ~/.local/share/bash-completion/completions/cosmos\n  bash, for this shell, or without the package in ~/.bashrc\n    source <(cosmos completions bash)\n  zsh, in a folder of fpath: before `compinit`, ~/.zshrc has `fpath=(~/.zfunc $fpath)`\n    mkdir -p ~/.zfunc && cosmos completions zsh > ~/.zfunc/_cosmos\n  fish\n    mkdir -p ~/.config/fish/completions\n    cosmos completions fish > ~/.config/fish/completions/cosmos.fish\n\nServices, commands, images and profiles are those of the cosmos.toml here; containers, revisions and\nrequests those that the proxy knows, if it answers at once."
+)]
+pub(super) struct Completions {
+    /// Which shell
+    #[arg(value_enum)]
+    pub(super) shell: Shell,
+}
+
+/// A shell that can be taught to complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Shell {
+    /// Bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos man                    of Cosmos itself\n  cosmos man up                 of a verb\n  cosmos man --dir ~/.local/share/man/man1    write all of them, for `man cosmos-up`"
+)]
+pub(super) struct Man {
+    /// A verb, and its verb: `up`, `http show`
+    #[arg(value_name = "VERB")]
+    pub(super) verbs: Vec<String>,
+    /// Write all pages into this folder, which is made
+    #[arg(long, value_name = "DIR", conflicts_with = "verbs")]
+    pub(super) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos help up\n  cosmos help http replay\n  cosmos help exit-codes     what an exit code says\n  cosmos help environment    the variables that are read\n  cosmos help files          the files that are read and kept"
+)]
+pub(super) struct Help {
+    /// A verb, and its verb; or a topic
+    #[arg(value_name = "VERB")]
+    pub(super) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Complete {
+    /// Whose quotes, and what it shows
+    #[arg(value_enum)]
+    pub(super) shell: Shell,
+    /// The line, up to the cursor
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) words: Vec<OsString>,
 }
 
 #[cfg(test)]

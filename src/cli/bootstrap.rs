@@ -93,6 +93,13 @@ pub(super) async fn existing(global: &Global) -> Result<Client, Failure> {
     reach(global, &ProxyNeeds::default(), false).await
 }
 
+/// The proxy that was known last: it is neither looked for, nor made, nor asked whether it
+/// is there.
+pub(super) fn known() -> Option<Client> {
+    let endpoint = Endpoint::of_process().ok()?;
+    Remembered::of(&installation().ok()?, &endpoint).client()
+}
+
 /// Waits until a proxy that went away in the middle of a word answers again, or
 /// has had its time.
 ///

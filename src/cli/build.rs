@@ -13,6 +13,7 @@ use super::{
     args::{Build as Args, Global, Progress},
     bootstrap, context, credentials,
     error::Failure,
+    orders::did_you_mean,
     ui::{Screen, duration, follow_to_end, outln, sayln},
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
         client::Client,
         wire::{self, BuildState, BuildStep, Builder, Event, ImageBuild, Problem},
     },
-    config::{BuildDigest, Dockerfile, Loaded, context_files},
+    config::{BuildDigest, Dockerfile, Loaded, context_files, nearest},
     workspace::{Build, Image, ImageRef},
 };
 
@@ -87,10 +88,14 @@ fn chosen<'a>(loaded: &'a Loaded, names: &[String]) -> Result<Vec<Built<'a>>, Fa
         let found = all.iter().find(|image| image.name == name.as_str());
         found.copied().ok_or_else(|| {
             let names: Vec<_> = all.iter().map(|image| image.name).collect();
-            Failure::usage(format!("the config builds no image `{name}`")).hinted(match names[..] {
-                [] => "an image is built where its `[images.NAME]` has a `build`".to_owned(),
-                _ => format!("it builds {}", names.join(", ")),
-            })
+            let failure = Failure::usage(format!("the config builds no image `{name}`"));
+            match (nearest(name, names.iter().copied()), &names[..]) {
+                (Some(meant), _) => failure.hinted(did_you_mean(meant)),
+                (None, []) => {
+                    failure.hinted("an image is built where its `[images.NAME]` has a `build`")
+                }
+                (None, _) => failure.hinted(format!("it builds {}", names.join(", "))),
+            }
         })
     };
     names.iter().map(find).collect()

@@ -1,6 +1,6 @@
 //! Where the user stands: which config, which workspace, which environment.
 
-use std::{collections::BTreeMap, env, path::PathBuf};
+use std::{collections::BTreeMap, env};
 
 use super::{
     args::{Global, Project},
@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     config::{self, Diagnostics, EngineName, Loaded, SecretReading, Sources},
+    platform,
     workspace::Installation,
 };
 
@@ -135,7 +136,9 @@ pub(super) fn sources(
     };
     Ok(Sources {
         file,
-        user_file: user_file(),
+        user_file: platform::config_folder()
+            .map(|folder| folder.join("config.toml"))
+            .filter(|file| file.exists()),
         env: environment(),
         instance: global.instance.clone().filter(|name| !name.is_empty()),
         profiles: project.profiles.clone(),
@@ -161,14 +164,6 @@ fn environment() -> BTreeMap<String, String> {
     env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
-}
-
-fn user_file() -> Option<PathBuf> {
-    let folder = match env::var_os("XDG_CONFIG_HOME") {
-        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
-        _ => PathBuf::from(env::var_os("HOME")?).join(".config"),
-    };
-    Some(folder.join("cosmos").join("config.toml")).filter(|file| file.exists())
 }
 
 fn colour() -> bool {

@@ -14,14 +14,14 @@ use super::{
     private,
     ui::{outln, sayln},
 };
-use crate::api::wire::Invitation;
+use crate::{api::wire::Invitation, platform};
 
 pub(super) async fn run(global: Global, args: Args) -> Result<ExitCode, Failure> {
     let client = bootstrap::existing(&global).await?;
     let invitation: Invitation = client.post("/session/invite", &()).await?;
     let page = format!("http://cosmos.localhost:{}/", client.address().port());
     let address = format!("{page}#code={}", invitation.code);
-    if !args.print && browser::has_screen() && open(&address)? {
+    if !args.print && platform::has_screen() && open(&address)? {
         sayln!("the dashboard opens in your browser: {page}");
         sayln!("if it does not: `cosmos dashboard --print`");
         return Ok(ExitCode::SUCCESS);
@@ -33,7 +33,7 @@ pub(super) async fn run(global: Global, args: Args) -> Result<ExitCode, Failure>
 
 /// Opens an address in the user's browser; false if there is none.
 fn open(address: &str) -> Result<bool, Failure> {
-    let Some(file) = private::cache().map(|folder| folder.join("dashboard.html")) else {
+    let Some(file) = platform::cache_folder().map(|folder| folder.join("dashboard.html")) else {
         return Ok(false);
     };
     private::write(&file, leading_to(address).as_bytes())

@@ -34,6 +34,8 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Failure {
     kind: Kind,
+    /// An image cannot be had.
+    is_without_image: bool,
     /// Of a child that could not be run: the exit code that a shell would give.
     unrun: Option<u8>,
     message: String,
@@ -50,6 +52,7 @@ impl Failure {
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self {
             kind: Kind::Failed,
+            is_without_image: false,
             unrun: None,
             message: message.into(),
             causes: Vec::new(),
@@ -74,6 +77,11 @@ impl Failure {
             shown: true,
             ..Self::new("")
         }
+    }
+
+    /// Whether it is that an image cannot be had: what was named is perhaps none.
+    pub(super) fn is_without_image(&self) -> bool {
+        self.is_without_image
     }
 
     #[must_use]
@@ -112,6 +120,7 @@ impl From<Problem> for Failure {
                 Problem::CANNOT_RUN => Some(126),
                 _ => None,
             },
+            is_without_image: ["image_not_found", "pull_failed"].contains(&problem.code.as_str()),
             hint: problem.hint,
             output: problem.output,
             ..Self::new(problem.message)

@@ -9,6 +9,7 @@ use super::{
     args::{Global, History as HistoryArgs, Why as WhyArgs},
     bootstrap, context,
     error::Failure,
+    orders::suggesting,
     ui::{age, duration, outln, plural, printable, show_table, table},
 };
 use crate::api::{
@@ -74,14 +75,15 @@ pub(super) async fn why(global: Global, args: WhyArgs) -> Result<ExitCode, Failu
     let Some(service) = &args.service else {
         return last_start(&global, &args).await;
     };
-    let workspace = context::load(&global, &args.project)?.workspace;
+    let loaded = context::load(&global, &args.project)?;
     let client = bootstrap::existing(&global).await?;
     let path = format!(
         "/workspaces/{}/services/{}/why",
-        encoded(&workspace.identity.key()),
+        encoded(&loaded.workspace.identity.key()),
         encoded(service)
     );
-    let why: Why = client.get(&path).await?;
+    let why: Result<Why, _> = client.get(&path).await;
+    let why = why.map_err(|error| suggesting(error, service, Some(&loaded)))?;
     if args.json {
         outln!("{}", serde_json::to_string(&why).unwrap_or_default());
         return Ok(ExitCode::SUCCESS);
@@ -257,7 +259,7 @@ fn numbered(revision: u64) -> String {
     }
 }
 
-fn ago(millis: u64) -> String {
+pub(super) fn ago(millis: u64) -> String {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()

@@ -17,16 +17,20 @@ use hyper::Method;
 
 use super::{
     args::{Global, Http as Args, HttpList, HttpReplay, HttpVerb},
-    bootstrap,
+    bootstrap, context,
     error::{Failure, INTERRUPTED},
+    orders,
     ui::{duration, outln, printable, sayln, size, status_style},
 };
-use crate::api::{
-    client::{Client, encoded},
-    wire::{
-        Cleared, Curl, Edits, ExchangeLine, ExchangeList, ExchangeState, OneExchange, Replayed,
-        Summary,
+use crate::{
+    api::{
+        client::{Client, encoded},
+        wire::{
+            Cleared, Curl, Edits, ExchangeLine, ExchangeList, ExchangeState, OneExchange, Replayed,
+            Summary,
+        },
     },
+    config::Loaded,
 };
 
 /// How long an answer to a request that was sent again is waited for.
@@ -39,8 +43,11 @@ pub(super) async fn run(global: Global, args: Args) -> Result<ExitCode, Failure>
     // Says what to do where there is no proxy.
     let client = bootstrap::existing(&global).await?;
     match args.verb.unwrap_or(HttpVerb::List(args.list)) {
-        HttpVerb::List(list) if list.follow => follow(&client, &list).await,
-        HttpVerb::List(list) => self::list(&client, &list).await,
+        HttpVerb::List(list) if list.follow => {
+            doubt(&global, &list.filter);
+            follow(&client, &list).await
+        }
+        HttpVerb::List(list) => self::list(&global, &client, &list).await,
         HttpVerb::Show { number, json } => {
             let one = exchange(&client, number).await?;
             match json {
@@ -72,7 +79,34 @@ async fn exchange(client: &Client, number: u64) -> Result<OneExchange, Failure> 
     Ok(client.get(&format!("/exchanges/{number}")).await?)
 }
 
-async fn list(client: &Client, args: &HttpList) -> Result<ExitCode, Failure> {
+/// Says which service was meant by a filter for one that there is not.
+fn doubt(global: &Global, filter: &[String]) {
+    let Some(here) = context::workspace_here(global) else {
+        return;
+    };
+    for name in filter.iter().flat_map(|words| services(words)) {
+        if let Some(meant) = orders::meant(name, &here).filter(|_| !is_declared(name, &here)) {
+            sayln!(
+                "there is no service `{name}` in the config: {}",
+                orders::did_you_mean(meant)
+            );
+        }
+    }
+}
+
+fn is_declared(name: &str, here: &Loaded) -> bool {
+    here.workspace.services.contains_key(name) || here.workspace.routes.contains_key(name)
+}
+
+/// The services that a filter names: `service:api`. Patterns are nobody's name.
+fn services(filter: &str) -> impl Iterator<Item = &str> {
+    let terms = filter.split_whitespace();
+    terms
+        .filter_map(|term| term.strip_prefix("service:"))
+        .filter(|name| !name.contains(['*', '"']))
+}
+
+async fn list(global: &Global, client: &Client, args: &HttpList) -> Result<ExitCode, Failure> {
     let path = format!(
         "/exchanges?limit={}&filter={}",
         args.limit,
@@ -90,7 +124,10 @@ async fn list(client: &Client, args: &HttpList) -> Result<ExitCode, Failure> {
     if list.exchanges.is_empty() {
         match args.filter.is_empty() {
             true => sayln!("nothing has passed yet: `cosmos status` has the addresses of services"),
-            false => sayln!("nothing of what is kept is so"),
+            false => {
+                sayln!("nothing of what is kept is so");
+                doubt(global, &args.filter);
+            }
         }
     }
     if list.dropped > 0 {

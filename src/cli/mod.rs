@@ -12,6 +12,8 @@ mod bootstrap;
 mod browser;
 mod build;
 mod check;
+mod complete;
+mod completions;
 mod config;
 mod context;
 mod cp;
@@ -20,10 +22,13 @@ mod dashboard;
 mod down;
 mod error;
 mod exec;
+mod help;
 mod history;
 mod http;
 mod init;
 mod logs;
+mod man;
+mod mistyped;
 mod open;
 mod orders;
 mod plan;
@@ -44,6 +49,7 @@ mod status;
 mod tar_stream;
 pub mod terminal;
 mod top;
+mod topics;
 mod trust;
 mod ui;
 mod up;
@@ -53,14 +59,15 @@ mod who;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use args::{Cli, Verb};
 use error::Failure;
 
 /// Parses the command line, carries it out, and says how it went.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match mistyped::parse() {
+        Ok(cli) => cli,
+        Err(failure) => return error::report(&failure),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -112,7 +119,11 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Dashboard(args) => dashboard::run(global, args).await,
         Verb::Proxy(args) => proxy::run(global, args).await,
         Verb::State(args) => state::run(global, args).await,
+        Verb::Completions(args) => Ok(completions::run(&args)),
+        Verb::Man(args) => man::run(args).await,
+        Verb::Help(args) => help::run(&args),
         Verb::Serve => serve::run().await,
+        Verb::Complete(args) => Ok(complete::run(args).await),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     status::url,
     ui::{outln, printable, sayln},
 };
-use crate::api::wire::Found;
+use crate::{api::wire::Found, platform};
 
 pub(super) async fn run(global: Global, args: Args) -> Result<ExitCode, Failure> {
     let client = bootstrap::existing(&global).await?;
@@ -32,7 +32,7 @@ pub(super) async fn run(global: Global, args: Args) -> Result<ExitCode, Failure>
             printable(name)
         );
     }
-    if !args.print && browser::has_screen() && browser::open(&address) {
+    if !args.print && platform::has_screen() && browser::open(&address) {
         if !global.quiet {
             sayln!("{address} opens in your browser");
         }

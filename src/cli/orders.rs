@@ -160,15 +160,42 @@ pub(super) fn is_unknown(error: &ClientError) -> bool {
 pub(super) fn suggesting(error: ClientError, name: &str, here: Option<&Loaded>) -> Failure {
     let is_unknown = is_unknown(&error);
     let failure = Failure::from(error);
-    let declared = here.map(|here| &here.workspace);
-    let services = declared.into_iter().flat_map(|it| it.services.keys());
-    let commands = declared.into_iter().flat_map(|it| it.commands.keys());
-    let names = services.map(|name| name.as_str());
-    let meant = config::nearest(name, names.chain(commands.map(|name| name.as_str())));
-    match meant.filter(|meant| is_unknown && *meant != name) {
-        Some(meant) => failure.hinted(format!("did you mean `{meant}`?")),
-        None => failure,
+    match here.and_then(|here| meant(name, here)) {
+        Some(meant) if is_unknown => failure.hinted(did_you_mean(meant)),
+        _ => failure,
     }
+}
+
+/// The service or command of a config that may have been meant by a name that it does not
+/// have.
+pub(super) fn meant<'l>(name: &str, here: &'l Loaded) -> Option<&'l str> {
+    let services = here.workspace.services.keys().map(|name| name.as_str());
+    let commands = here.workspace.commands.keys().map(|name| name.as_str());
+    config::nearest(name, services.chain(commands)).filter(|meant| *meant != name)
+}
+
+pub(super) fn did_you_mean(meant: &str) -> String {
+    format!("did you mean `{meant}`?")
+}
+
+/// Goes on only if the config has all of these, so that no proxy is made for a slip.
+///
+/// # Errors
+/// If one of them is neither a service nor a command.
+pub(super) fn require_declared(loaded: &Loaded, names: &[String]) -> Result<(), Failure> {
+    let declared = &loaded.workspace;
+    let is_unknown = |name: &&String| {
+        !declared.services.contains_key(name.as_str())
+            && !declared.commands.contains_key(name.as_str())
+    };
+    let Some(name) = names.iter().find(is_unknown) else {
+        return Ok(());
+    };
+    let failure = Failure::usage(format!("there is no service `{name}` in the config"));
+    Err(match meant(name, loaded) {
+        Some(meant) => failure.hinted(did_you_mean(meant)),
+        None => failure.hinted("`cosmos config` lists the services"),
+    })
 }
 
 /// Removes a container that is in no config, running or not.

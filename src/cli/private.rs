@@ -1,10 +1,10 @@
 //! Files that are their owner's alone: a token, what is trusted.
 
 use std::{
-    env, fs,
+    fs,
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// Writes a file that only its owner reads, in a folder that only its owner enters.
@@ -31,13 +31,4 @@ pub(super) fn new_file(path: &Path) -> io::Result<fs::File> {
         .truncate(true)
         .mode(0o600)
         .open(path)
-}
-
-/// Our folder in the user's cache; none for a user without a home.
-pub(super) fn cache() -> Option<PathBuf> {
-    let cache = match env::var_os("XDG_CACHE_HOME") {
-        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
-        _ => PathBuf::from(env::var_os("HOME")?).join(".cache"),
-    };
-    Some(cache.join("cosmos"))
 }

@@ -13,6 +13,7 @@ use super::{
     args::{Global, Progress, Pull as Args},
     bootstrap, context, credentials,
     error::{Failure, Kind},
+    orders::{did_you_mean, meant},
     ui::{Screen, outln, say, sayln},
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
         client::{Client, ClientError},
         wire::{Event, Problem, PullImage},
     },
-    config::Loaded,
+    config::{Loaded, nearest},
     workspace::{CommandKind, Image, PullPolicy, RunState},
 };
 
@@ -106,12 +107,20 @@ fn named(loaded: &Loaded, names: &[String]) -> Result<Vec<String>, Failure> {
         ))
         .hinted("build it on the newest of what it begins with: `cosmos build --pull`")),
         None if all(loaded).contains(name) => Ok(name.clone()),
-        None => Err(Failure::usage(format!(
-            "the config has no image, service or command `{name}`"
-        ))
-        .hinted("`cosmos config` shows what it has")),
+        None => Err(unknown(loaded, name)),
     };
     names.iter().map(find).collect()
+}
+
+fn unknown(loaded: &Loaded, name: &str) -> Failure {
+    let failure = Failure::usage(format!(
+        "the config has no image, service or command `{name}`"
+    ));
+    let image = nearest(name, loaded.images.keys().map(String::as_str));
+    match image.or_else(|| meant(name, loaded)) {
+        Some(meant) => failure.hinted(did_you_mean(meant)),
+        None => failure.hinted("`cosmos config` shows what it has"),
+    }
 }
 
 /// An image by its own name, or that of a service or command.

@@ -8,9 +8,11 @@ use super::{
     bootstrap, context,
     error::Failure,
     exec,
+    orders::did_you_mean,
 };
 use crate::{
     api::{client::encoded, wire::RunCommand},
+    config::{Loaded, nearest},
     workspace::{CommandKind, ContainerId},
 };
 
@@ -25,22 +27,7 @@ pub(super) async fn run(global: Global, args: Run) -> Result<ExitCode, Failure> 
     };
     let loaded = context::load_trusted(&global, &Project::default(), args.trust.given)?;
     let Some(command) = loaded.workspace.commands.get(name.as_str()) else {
-        let known: Vec<_> = loaded
-            .workspace
-            .commands
-            .keys()
-            .map(ToString::to_string)
-            .collect();
-        return Err(
-            Failure::usage(format!("the config declares no command `{name}`")).hinted(format!(
-                "it declares: {}",
-                if known.is_empty() {
-                    "none".to_owned()
-                } else {
-                    known.join(", ")
-                }
-            )),
-        );
+        return Err(no_command(&loaded, name));
     };
     if let CommandKind::Exec { service, run } = &command.kind {
         let words = std::iter::once(service.to_string())
@@ -75,4 +62,20 @@ pub(super) async fn run(global: Global, args: Run) -> Result<ExitCode, Failure> 
     let id = ContainerId::new(id).map_err(|error| Failure::new(error.to_string()))?;
     let ended = attached::run(&client, &id, attached, || ()).await?;
     ended.report(&global, &id)
+}
+
+/// Why there is no such command, with the one that may have been meant.
+pub(super) fn no_command(loaded: &Loaded, name: &str) -> Failure {
+    let known: Vec<_> = loaded
+        .workspace
+        .commands
+        .keys()
+        .map(|name| name.as_str())
+        .collect();
+    let failure = Failure::usage(format!("the config declares no command `{name}`"));
+    match nearest(name, known.iter().copied()) {
+        Some(meant) => failure.hinted(did_you_mean(meant)),
+        None if known.is_empty() => failure.hinted("it declares none"),
+        None => failure.hinted(format!("it declares: {}", known.join(", "))),
+    }
 }

@@ -52,21 +52,32 @@ pub(super) async fn run(global: Global, args: Start) -> Result<ExitCode, Failure
         );
     }
 
-    let client = bootstrap::client(&global).await?;
+    let started = start_image(&global, &args, first, command).await;
+    started.map_err(|failure| {
+        let meant = here.as_ref().and_then(|here| orders::meant(first, here));
+        match meant.filter(|_| command.is_empty() && failure.is_without_image()) {
+            Some(meant) => failure.hinted(orders::did_you_mean(meant)),
+            None => failure,
+        }
+    })
+}
+
+async fn start_image(
+    global: &Global,
+    args: &Start,
+    first: &str,
+    command: &[String],
+) -> Result<ExitCode, Failure> {
+    let client = bootstrap::client(global).await?;
     if command.is_empty() {
-        return keep_alive(&global, &client, &args, first).await;
+        return keep_alive(global, &client, args, first).await;
     }
     if args.detach {
-        let started = create(
-            &global,
-            &client,
-            order(&args, first, command, Attached::No).await?,
-        )
-        .await?;
-        announce(&global, &started);
+        let order = order(args, first, command, Attached::No).await?;
+        announce(global, &create(global, &client, order).await?);
         return Ok(ExitCode::SUCCESS);
     }
-    foreground(&global, &client, &args, first, command).await
+    foreground(global, &client, args, first, command).await
 }
 
 async fn start_service(

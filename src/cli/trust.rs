@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs, io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -15,7 +15,10 @@ use super::{
     private,
     ui::{printable, sayln},
 };
-use crate::config::{Danger, Loaded};
+use crate::{
+    config::{Danger, Loaded},
+    platform,
+};
 
 /// What was trusted, by project folder: the fingerprints of its dangers.
 type Trusted = BTreeMap<String, BTreeSet<String>>;
@@ -96,9 +99,5 @@ fn read(file: &Path) -> Trusted {
 }
 
 fn file() -> Option<PathBuf> {
-    let state = match env::var_os("XDG_STATE_HOME") {
-        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
-        _ => PathBuf::from(env::var_os("HOME")?).join(".local/state"),
-    };
-    Some(state.join("cosmos").join("trust.json"))
+    platform::state_folder().map(|folder| folder.join("trust.json"))
 }

@@ -9,7 +9,8 @@ use super::{
     args::{self, Global, Up},
     ask, bootstrap, build, context, credentials,
     error::Failure,
-    history,
+    history, orders,
+    run::no_command,
     ui::{
         Screen, duration, follow_to_end, out, outln, plural, printable, quiet_changes, sayln,
         show_plan,
@@ -21,7 +22,7 @@ use crate::{
         client::{Client, encoded},
         wire::{Event, Outcome, PlanReport, Problem, Quiet, Rerun, Status, Wish},
     },
-    config::{self, Loaded},
+    config::Loaded,
 };
 
 pub(super) async fn run(global: Global, args: Up) -> Result<ExitCode, Failure> {
@@ -33,6 +34,7 @@ pub(super) async fn run(global: Global, args: Up) -> Result<ExitCode, Failure> {
             .hinted("`cosmos up --watch --poll`, or `cosmos watch --poll`"));
     }
     let loaded = context::load_trusted(&global, &args.project, args.trust.given)?;
+    orders::require_declared(&loaded, &args.services)?;
     let wish = wish(&loaded, &args)?;
     let client = bootstrap::client_for(&global, &loaded.workspace).await?;
     if args.build {
@@ -86,14 +88,7 @@ pub(super) fn rerun(loaded: &Loaded, args: &args::Rerun) -> Result<Rerun, Failur
     let declared = &loaded.workspace.commands;
     let unknown = |name: &&String| !declared.contains_key(name.as_str());
     if let Some(name) = args.commands.iter().find(unknown) {
-        let known = || declared.keys().map(|name| name.as_str());
-        let known_ones: Vec<_> = known().collect();
-        let failure = Failure::usage(format!("the config declares no command `{name}`"));
-        return Err(match config::nearest(name, known()) {
-            Some(meant) => failure.hinted(format!("did you mean `{meant}`?")),
-            None if known_ones.is_empty() => failure.hinted("it declares none"),
-            None => failure.hinted(format!("it declares: {}", known_ones.join(", "))),
-        });
+        return Err(no_command(loaded, name));
     }
     Ok(Rerun::Only(args.commands.iter().cloned().collect()))
 }

@@ -41,7 +41,7 @@ use super::{
     args::{Global, Polling, Rerun, Up, Watch as Args},
     context, error,
     error::{Failure, Kind},
-    trust,
+    orders, trust,
     ui::{duration, plural, printable, sayln},
 };
 use crate::{
@@ -88,6 +88,7 @@ pub(super) async fn stay(global: Global, args: Up, verb: &str) -> Result<ExitCod
         &args.project,
         args.trust.given,
     )?);
+    orders::require_declared(&loaded, &args.services)?;
     let mut sources = context::sources(&global, &args.project, SecretReading::All)?;
     // The same file for ever: while it is being replaced, none further up is meant.
     sources.file = std::path::absolute(&sources.file)?;

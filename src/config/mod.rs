@@ -11,6 +11,7 @@
 pub mod compose;
 mod context;
 mod danger;
+mod declared;
 mod decode;
 mod diagnostics;
 mod dockerfile;
@@ -46,6 +47,7 @@ pub use context::{
     open_file,
 };
 pub use danger::Danger;
+pub use declared::{Declared, declared};
 pub use diagnostics::{Diagnostic, Diagnostics, Location, Related, Severity, Source, nearest};
 pub use dockerfile::Dockerfile;
 pub use explain::{Explanation, KeyState, Said, UnknownKey};

@@ -13,7 +13,11 @@ use std::{
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::{reconcile::engine::EngineError, workspace::fingerprint::hex};
+use crate::{
+    platform::{DOCKER_SOCKET, usual_sockets},
+    reconcile::engine::EngineError,
+    workspace::fingerprint::hex,
+};
 
 /// Where an engine listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,9 +27,6 @@ pub enum Endpoint {
     /// Plain HTTP: `host:port`.
     Tcp(String),
 }
-
-/// The socket of a Docker engine that nobody configured.
-const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
 /// The port of `tcp://host` without one, as Docker's own client has it.
 const TCP_PORT: u16 = 2375;
@@ -112,20 +113,9 @@ impl Environment {
         }
     }
 
-    /// Where engines usually listen: Docker, Docker rootless, Docker Desktop, Podman.
     fn usual_sockets(&self) -> Vec<PathBuf> {
-        let runtime = self.runtime_dir.as_ref().map(Path::new);
         let home = self.home.as_ref().map(Path::new);
-        [
-            Some(PathBuf::from(DOCKER_SOCKET)),
-            runtime.map(|folder| folder.join("docker.sock")),
-            home.map(|folder| folder.join(".docker/run/docker.sock")),
-            runtime.map(|folder| folder.join("podman/podman.sock")),
-            Some(PathBuf::from("/run/podman/podman.sock")),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        usual_sockets(home, self.runtime_dir.as_ref().map(Path::new))
     }
 }
 

@@ -10,10 +10,12 @@
 
 mod changes;
 mod cli;
+mod completions;
 mod config;
 mod engine;
 mod house;
 mod layers;
+mod package;
 mod reference;
 mod schema;
 mod support;

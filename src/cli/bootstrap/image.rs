@@ -11,6 +11,7 @@ use crate::{
         image::{ProxyImage, executable_hash},
         labels,
     },
+    platform,
     reconcile::engine::EngineError,
     workspace::ImageRef,
 };
@@ -28,6 +29,14 @@ pub(super) async fn proxy_image(
     }
     if version_of(engine, DOCKERFILE_TAG).await?.as_deref() == Some(VERSION) {
         return Ok(DOCKERFILE_TAG.to_owned());
+    }
+    if !platform::RUNS_IN_CONTAINERS {
+        return Err(Failure::new(
+            "there is no image of the proxy, and none can be made of this `cosmos`: containers run Linux",
+        )
+        .hinted(format!(
+            "make it from the sources of version {VERSION}: `docker build -t {DOCKERFILE_TAG} --target coding-proxy .`"
+        )));
     }
     let executable = env::current_exe()?;
     let build = executable_hash(&executable)?;

@@ -12,6 +12,7 @@ use super::super::private;
 use crate::{
     api::client::Client,
     docker::Endpoint,
+    platform,
     workspace::{Installation, fingerprint::short_hash},
 };
 
@@ -30,7 +31,7 @@ impl Remembered {
     pub(super) fn of(installation: &Installation, endpoint: &Endpoint) -> Self {
         let name = format!("{installation}-{}.json", short_hash(&endpoint.to_string()));
         Self {
-            file: private::cache().map(|folder| folder.join(name)),
+            file: platform::cache_folder().map(|folder| folder.join(name)),
         }
     }
 

@@ -13,6 +13,7 @@ mod copies;
 mod faults;
 mod heal;
 mod logs;
+mod names;
 mod noop;
 mod one_plan;
 mod oneshots;
