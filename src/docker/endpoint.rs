@@ -28,6 +28,27 @@ pub enum Endpoint {
     Tcp(String),
 }
 
+/// Who said where the engine is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedBy {
+    /// `DOCKER_HOST`.
+    Variable,
+    /// A Docker context, by its name.
+    Context(String),
+    /// Nobody: it is where engines usually are.
+    Usual,
+}
+
+impl fmt::Display for NamedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable => f.write_str("DOCKER_HOST"),
+            Self::Context(name) => write!(f, "Docker context `{name}`"),
+            Self::Usual => f.write_str("a usual place"),
+        }
+    }
+}
+
 /// The port of `tcp://host` without one, as Docker's own client has it.
 const TCP_PORT: u16 = 2375;
 
@@ -113,7 +134,8 @@ impl Environment {
         }
     }
 
-    fn usual_sockets(&self) -> Vec<PathBuf> {
+    /// Where engines usually listen.
+    pub fn usual_sockets(&self) -> Vec<PathBuf> {
         let home = self.home.as_ref().map(Path::new);
         usual_sockets(home, self.runtime_dir.as_ref().map(Path::new))
     }
@@ -155,17 +177,30 @@ impl Endpoint {
     /// # Errors
     /// As [`Endpoint::of_process`].
     pub fn find(environment: &Environment, files: &impl Files) -> Result<Self, EndpointError> {
+        Self::find_named(environment, files).map(|(endpoint, _)| endpoint)
+    }
+
+    /// The same, and who named it.
+    ///
+    /// # Errors
+    /// As [`Endpoint::of_process`].
+    pub fn find_named(
+        environment: &Environment,
+        files: &impl Files,
+    ) -> Result<(Self, NamedBy), EndpointError> {
         let tls = environment.docker_tls_verify.is_some();
         // As in Docker's own client, an explicit host beats an explicit context.
         if let Some(host) = &environment.docker_host {
-            return Self::parse(host, "DOCKER_HOST", tls);
+            let by = NamedBy::Variable;
+            return Ok((Self::parse(host, &by.to_string(), tls)?, by));
         }
         if let Some((name, host)) = current_context(environment, files)? {
-            return Self::parse(&host, &format!("Docker context `{name}`"), false);
+            let by = NamedBy::Context(name);
+            return Ok((Self::parse(&host, &by.to_string(), false)?, by));
         }
         let sockets = environment.usual_sockets();
         match sockets.iter().find(|path| files.has_socket(path)) {
-            Some(path) => Ok(Self::Unix(path.clone())),
+            Some(path) => Ok((Self::Unix(path.clone()), NamedBy::Usual)),
             None => Err(EndpointError::Nowhere {
                 tried: sockets
                     .iter()
@@ -389,6 +424,23 @@ mod tests {
         let files = Fake::default().with_socket(DOCKER_SOCKET);
         let error = Endpoint::find(&environment, &files).unwrap_err();
         assert!(error.to_string().contains("`gone`"), "{error}");
+    }
+
+    #[test]
+    fn whoever_named_it_is_told() {
+        let named = |environment: &Environment| {
+            let files = Fake::default().with_socket(DOCKER_SOCKET).with_text(
+                &meta("remote"),
+                r#"{"Endpoints":{"docker":{"Host":"tcp://10.0.0.2"}}}"#,
+            );
+            Endpoint::find_named(environment, &files).unwrap().1
+        };
+        let mut environment = home();
+        assert_eq!(named(&environment), NamedBy::Usual);
+        environment.docker_context = Some("remote".to_owned());
+        assert_eq!(named(&environment), NamedBy::Context("remote".to_owned()));
+        environment.docker_host = Some("unix://".to_owned());
+        assert_eq!(named(&environment), NamedBy::Variable);
     }
 
     #[test]

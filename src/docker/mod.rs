@@ -34,5 +34,5 @@ mod test_support;
 mod usage;
 
 pub use bootstrap::{FoundProxy, ProxyCreation};
-pub use endpoint::{Endpoint, EndpointError};
+pub use endpoint::{Endpoint, EndpointError, NamedBy};
 pub use engine::{Credentials, DockerEngine, SecretSource};
