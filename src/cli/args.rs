@@ -147,6 +147,8 @@ pub(super) enum Verb {
     /// Check the config, without an engine
     #[command(after_help = "Examples:\n  cosmos check\n  cosmos check -f other.toml")]
     Check(Check),
+    /// Look for what is wrong with this machine, and say what mends it
+    Doctor(Doctor),
     /// Print the resolved workspace
     #[command(
         after_help = "Examples:\n  cosmos config\n  cosmos config --profile dev\n  cosmos config --explain services.web.replicas    who said so, and where"
@@ -249,6 +251,18 @@ pub(super) struct Up {
     /// Do not ask before something is lost that nothing brings back
     #[arg(short, long)]
     pub(super) yes: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos doctor                    engine, proxy, port, names, disk, clock, addresses, config\n  cosmos doctor --json             the same for a program\n\nChanges nothing, and needs neither proxy nor engine. Exits with 1 if something failed."
+)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    pub(super) project: Project,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// How changes of files are found.

@@ -96,8 +96,12 @@ pub(super) async fn existing(global: &Global) -> Result<Client, Failure> {
 /// The proxy that was known last: it is neither looked for, nor made, nor asked whether it
 /// is there.
 pub(super) fn known() -> Option<Client> {
-    let endpoint = Endpoint::of_process().ok()?;
-    Remembered::of(&installation().ok()?, &endpoint).client()
+    remembered(&installation().ok()?, &Endpoint::of_process().ok()?)
+}
+
+/// A client of the proxy that we knew last, if any. It may be gone by now.
+pub(super) fn remembered(installation: &Installation, endpoint: &Endpoint) -> Option<Client> {
+    Remembered::of(installation, endpoint).client()
 }
 
 /// Waits until a proxy that went away in the middle of a word answers again, or
@@ -264,10 +268,7 @@ impl Bootstrap<'_> {
     }
 
     fn asked_port(&self) -> Option<u16> {
-        let said = env::var(Settings::PORT)
-            .ok()
-            .and_then(|port| port.parse().ok());
-        said.or(self.needs.port)
+        asked_port(self.needs)
     }
 
     fn port(&self) -> u16 {
@@ -357,7 +358,16 @@ impl Bootstrap<'_> {
     }
 }
 
-fn published_port(found: &FoundProxy) -> u16 {
+/// The port that a proxy which is made now is asked to have, if anybody asks.
+pub(super) fn asked_port(needs: &ProxyNeeds) -> Option<u16> {
+    let said = env::var(Settings::PORT)
+        .ok()
+        .and_then(|port| port.parse().ok());
+    said.or(needs.port)
+}
+
+/// The port of the host that leads to a proxy.
+pub(super) fn published_port(found: &FoundProxy) -> u16 {
     found
         .ports
         .iter()

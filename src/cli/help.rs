@@ -42,7 +42,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Config", &["init", "check", "config"]),
     (
         "Proxy and others",
-        &["proxy", "state", "completions", "man", "help"],
+        &["proxy", "state", "doctor", "completions", "man", "help"],
     ),
 ];
 

@@ -19,6 +19,7 @@ mod context;
 mod cp;
 mod credentials;
 mod dashboard;
+mod doctor;
 mod down;
 mod error;
 mod exec;
@@ -116,6 +117,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Rm(args) => rm::run(global, args).await,
         Verb::Prune(args) => prune::run(global, args).await,
         Verb::Http(args) => http::run(global, args).await,
+        Verb::Doctor(args) => doctor::run(global, args).await,
         Verb::Dashboard(args) => dashboard::run(global, args).await,
         Verb::Proxy(args) => proxy::run(global, args).await,
         Verb::State(args) => state::run(global, args).await,

@@ -20,7 +20,8 @@ fn host() -> String {
     name.nodename().to_string_lossy().into_owned()
 }
 
-fn user() -> String {
+/// `anna`.
+pub(super) fn user() -> String {
     let id = rustix::process::getuid().as_raw();
     ["USER", "LOGNAME"]
         .iter()

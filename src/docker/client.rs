@@ -51,7 +51,7 @@ use crate::reconcile::engine::EngineError;
 
 /// The newest API that is spoken here. Fixed, so that a newer engine answers as
 /// the ones that were tried do; engine 29 wants at least 1.44.
-const NEWEST_MINOR: u32 = 47;
+pub(super) const NEWEST_MINOR: u32 = 47;
 
 /// bollard bounds every request; some of ours follow a container for weeks.
 const NO_TIMEOUT: u64 = 60 * 60 * 24 * 365;
@@ -173,6 +173,17 @@ impl Client {
         self.json(response).await
     }
 
+    /// Asks for JSON in no version of the API: what engines answer that are too old or too
+    /// new for every other question.
+    pub(super) async fn get_unversioned<T: DeserializeOwned>(
+        &self,
+        path: &Path,
+    ) -> Result<T, EngineError> {
+        let request = self.request(Method::GET, &path.0, bollard::body_full(Bytes::new()))?;
+        let response = self.sent(request).await?;
+        self.json(response).await
+    }
+
     /// Gives an order without details and takes an answer in JSON.
     pub(super) async fn ask<T: DeserializeOwned>(&self, path: &Path) -> Result<T, EngineError> {
         let response = self.send(Method::POST, &path.0, None).await?;
@@ -274,7 +285,11 @@ impl Client {
     }
 
     async fn answer(&self, request: Request<Body>) -> Result<Response<Incoming>, EngineError> {
-        let request = versioned(request, self.minor.load(Ordering::Relaxed));
+        self.sent(versioned(request, self.minor.load(Ordering::Relaxed)))
+            .await
+    }
+
+    async fn sent(&self, request: Request<Body>) -> Result<Response<Incoming>, EngineError> {
         let response = self
             .pool
             .request(request)

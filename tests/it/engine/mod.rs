@@ -13,6 +13,7 @@ mod build;
 mod contract;
 mod docker;
 mod dockerfile;
+mod doctor;
 pub(in crate::engine) mod faults;
 mod founding;
 mod inspector;
