@@ -35,7 +35,15 @@ const GROUPS: [(&str, &[&str]); 6] = [
     (
         "Look",
         &[
-            "status", "top", "logs", "http", "dashboard", "open", "port", "history", "why",
+            "status",
+            "top",
+            "logs",
+            "http",
+            "dashboard",
+            "open",
+            "port",
+            "history",
+            "why",
         ],
     ),
     ("Images", &["build", "pull"]),

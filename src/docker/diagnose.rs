@@ -14,11 +14,11 @@ use super::{
     client::{self, LOOK, Path, within},
     engine::DockerEngine,
     labels,
-    observe::{or_empty, time},
+    observe::or_empty,
 };
 use crate::{
     reconcile::engine::EngineError,
-    workspace::{Installation, Owner},
+    workspace::{Installation, Owner, time},
 };
 
 /// The oldest API that Cosmos can use, which is Docker 20.10's: 1.41.
