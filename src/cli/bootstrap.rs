@@ -285,15 +285,30 @@ impl Bootstrap<'_> {
             Some(Tokenless::Adhoc) | None => "adhoc",
         };
         let socket = self.socket();
+        let rootless = self.engine.is_rootless().await?;
+        let seen = std::fs::metadata(&socket).ok();
+        if let Some(seen) = &seen
+            && !rootless
+            && is_closed_to_its_group(seen.mode())
+        {
+            return Err(Failure::new(format!(
+                "{} lets only its owner in, and the proxy does not run as root",
+                socket.display()
+            ))
+            .hinted(format!(
+                "let its group in, as Docker and Podman's own unit do: `chmod g+rw {}`",
+                socket.display()
+            )));
+        }
         let request = ProxyRequest {
             installation: self.installation.clone(),
             image,
             version: VERSION.to_owned(),
             port,
             ipv6: std::net::TcpListener::bind("[::1]:0").is_ok(),
-            socket_group: std::fs::metadata(&socket).ok().map(|socket| socket.gid()),
+            socket_group: seen.map(|socket| socket.gid()),
             socket,
-            rootless: self.engine.is_rootless().await?,
+            rootless,
             env: vec![
                 (Settings::PORT.to_owned(), port.to_string()),
                 (Settings::TOKENLESS.to_owned(), tokenless.to_owned()),
@@ -427,5 +442,25 @@ async fn answering(
         }
         sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Whether a socket of this mode cannot be used by who is only in its group.
+fn is_closed_to_its_group(mode: u32) -> bool {
+    mode & 0o060 != 0o060
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_lets_its_group_read_and_write_or_it_is_closed_to_it() {
+        for mode in [0o140_660, 0o140_666, 0o140_777] {
+            assert!(!is_closed_to_its_group(mode), "{mode:o}");
+        }
+        for mode in [0o140_600, 0o140_755, 0o140_640] {
+            assert!(is_closed_to_its_group(mode), "{mode:o}");
+        }
     }
 }

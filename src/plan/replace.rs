@@ -471,13 +471,10 @@ impl<'a> Planner<'a> {
         };
 
         let limits = &wanted.service.container.resources;
-        if one.container.live.resources != *limits {
-            let changes = diff::limits(
-                &one.container.live.resources,
-                limits,
-                &wanted.path,
-                &self.desired.origins,
-            );
+        let has = one.container.live.resources.without_defaults(limits);
+        if has != *limits {
+            let (path, origins) = (&wanted.path, &self.desired.origins);
+            let changes = diff::limits(&has, limits, path, origins);
             let action = Action::Update {
                 container: wanted.name.clone(),
                 resources: *limits,

@@ -228,6 +228,16 @@ fn a_limit_changed_by_hand_is_changed_back_in_place() {
 }
 
 #[test]
+fn a_limit_that_podman_gave_by_itself_is_nobodys_change() {
+    let desired = shop().with("web", service("node:20"));
+    let lab = Lab::running(&desired);
+    lab.edit("shop-web-1", |web| web.live.resources.pids = Some(2048));
+    assert_snapshot!(lab.plan(&desired), @"");
+    lab.edit("shop-web-1", |web| web.live.resources.pids = Some(64));
+    assert_snapshot!(lab.plan(&desired), @"#1 update shop-web-1  pids changed: 64 → none (cosmos.toml)");
+}
+
+#[test]
 fn a_container_renamed_by_hand_gets_its_name_back() {
     let desired = shop().with("web", service("node:20"));
     let lab = Lab::running(&desired);

@@ -482,6 +482,22 @@ pub struct Resources {
     pub pids: Option<i64>,
 }
 
+/// The processes that Podman allows a container of which nobody said how many it may have.
+const PIDS_OF_PODMAN: i64 = 2048;
+
+impl Resources {
+    /// What a container has, without what an engine gave it by itself because nothing is
+    /// wanted.
+    #[must_use]
+    pub fn without_defaults(self, wanted: &Self) -> Self {
+        let is_default = wanted.pids.is_none() && self.pids == Some(PIDS_OF_PODMAN);
+        Self {
+            pids: self.pids.filter(|_| !is_default),
+            ..self
+        }
+    }
+}
+
 /// A host device in a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Device {
