@@ -47,7 +47,7 @@
 //! | [`api`] | both ends of the wire | `workspace`, `plan`, `reconcile`, `traffic` |
 //! | [`dashboard`] | the inspector's page | `workspace` |
 //! | [`server`] | `cosmos serve`: where the parts are wired | `workspace`, `plan`, `store`, `traffic`, `reconcile`, `docker`, `api`, `dashboard` |
-//! | [`cli`] | one verb per file; the only part that prints | `workspace`, `plan`, `config`, `watch`, `reconcile`, `api`, `platform`, `docker*`, `server*` |
+//! | [`cli`] | one verb per file; the only part that prints | `workspace`, `plan`, `config`, `watch`, `reconcile`, `api`, `traffic*`, `platform`, `docker*`, `server*` |
 //!
 //! Some crates have a home, so that what they do is in one place:
 //!

@@ -255,7 +255,7 @@ pub(super) struct Up {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cosmos doctor                    engine, proxy, port, names, disk, clock, addresses, config\n  cosmos doctor --json             the same for a program\n\nChanges nothing, and needs neither proxy nor engine. Exits with 1 if something failed."
+    after_help = "Examples:\n  cosmos doctor                    engine, proxy, port, names, disk, clock, addresses, config\n  cosmos doctor --json             the same for a program\n  cosmos doctor --bundle           and all that a bug report needs, without secrets, in one file\n\nChanges nothing, and needs neither proxy nor engine. Exits with 1 if something failed."
 )]
 pub(super) struct Doctor {
     #[command(flatten)]
@@ -263,6 +263,14 @@ pub(super) struct Doctor {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
+    /// Write what a bug report needs, without secrets, into a new file that only you read
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        default_missing_value = "cosmos-doctor.tar.gz"
+    )]
+    pub(super) bundle: Option<PathBuf>,
 }
 
 /// How changes of files are found.

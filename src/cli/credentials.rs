@@ -30,7 +30,8 @@ pub(super) fn may_be_any() -> bool {
     config().is_some_and(|config| config.is_file())
 }
 
-fn config() -> Option<PathBuf> {
+/// Docker's config, in which logins are.
+pub(super) fn config() -> Option<PathBuf> {
     let folder = match env::var_os("DOCKER_CONFIG") {
         Some(folder) => PathBuf::from(folder),
         None => PathBuf::from(env::var_os("HOME")?).join(".docker"),

@@ -4,6 +4,8 @@
 //! what is wrong the command that mends it. Nothing is made, started or changed, and
 //! neither engine nor proxy is needed. `bundle` writes what a bug report needs.
 
+mod bundle;
+mod clean;
 mod judge;
 mod look;
 mod port;
@@ -19,7 +21,7 @@ use super::{
     args::{Doctor, Global},
     error::Failure,
     terminal_width,
-    ui::{out, outln, plural, printable},
+    ui::{out, outln, plural, printable, sayln},
 };
 
 /// On a narrower screen the text begins under the name and not beside it.
@@ -35,7 +37,11 @@ const STATE_WIDTH: usize = 7;
 const NAME_WIDTH: usize = 9;
 
 pub(super) async fn run(global: Global, args: Doctor) -> Result<ExitCode, Failure> {
-    let checks = judge(&look::look(&global, &args.project).await?);
+    if let Some(file) = &args.bundle {
+        bundle::refuse_to_overwrite(file)?;
+    }
+    let (seen, reached) = look::look(&global, &args.project).await?;
+    let checks = judge(&seen);
     if args.json {
         outln!("{}", json(&checks));
     } else {
@@ -49,6 +55,12 @@ pub(super) async fn run(global: Global, args: Doctor) -> Result<ExitCode, Failur
             outln!("{}", summary(&checks));
         }
     }
+    if let Some(file) = &args.bundle {
+        let files = bundle::write(file, seen, reached).await?;
+        if !global.quiet {
+            tell(&args, file, &files);
+        }
+    }
     let has_failed = checks.iter().any(|check| check.state == State::Failed);
     Ok(ExitCode::from(u8::from(has_failed)))
 }
@@ -56,6 +68,23 @@ pub(super) async fn run(global: Global, args: Doctor) -> Result<ExitCode, Failur
 /// What is printed for machines.
 fn json(checks: &[Check]) -> serde_json::Value {
     serde_json::json!({ "schema": 1, "checks": checks })
+}
+
+/// Says what is in a bundle. Where the output is for a machine, beside it.
+fn tell(args: &Doctor, file: &std::path::Path, files: &[String]) {
+    let mut text = format!("\nwritten: {}\n", file.display());
+    for file in files {
+        let _ = writeln!(text, "  {}", printable(file));
+    }
+    let _ = write!(
+        text,
+        "Secrets are taken out as far as they can be told. Look through it before you send it: `tar -xzf {}`",
+        shell_words::quote(&file.display().to_string())
+    );
+    match args.json {
+        true => sayln!("{}", text.trim_start()),
+        false => outln!("{text}"),
+    }
 }
 
 /// `1 failed, 2 warnings`.

@@ -133,6 +133,15 @@ pub struct Loaded {
     document: Document,
     /// The values of variables that secrets are taken from: never shown.
     hidden: Vec<String>,
+    /// The variables that were put into it, but for those with a short value.
+    variables: BTreeMap<String, String>,
+}
+
+impl Loaded {
+    /// The variables that were put into it, with their values: any of them can be a secret.
+    pub fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
+    }
 }
 
 /// Reads a config and gives it its meaning.
@@ -218,6 +227,7 @@ fn load_from(sources: &Sources, files: &mut Vec<PathBuf>) -> Result<Loaded, Diag
         files: Vec::new(),
         document,
         hidden,
+        variables: used.values(),
     })
 }
 

@@ -91,6 +91,11 @@ impl Variables {
         }
     }
 
+    /// All of them.
+    pub(super) fn values(&self) -> BTreeMap<String, String> {
+        self.0.borrow().clone()
+    }
+
     /// Says the variable's name where its value was said.
     fn take_out_of(&self, diagnostics: &mut Diagnostics) {
         let variables = self.0.borrow();

@@ -8,6 +8,7 @@ use std::{
     time::SystemTime,
 };
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -26,6 +27,9 @@ pub const OLDEST_MINOR: u32 = 41;
 
 /// The newest API that Cosmos speaks: 1.47.
 pub const NEWEST_MINOR: u32 = client::NEWEST_MINOR;
+
+/// Eight: as when the engine is observed.
+const INSPECTS_AT_ONCE: usize = 8;
 
 /// What an engine says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -219,6 +223,24 @@ impl DockerEngine {
             Err(EngineError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The environments of these containers, `NAME=value` each: what must not be in
+    /// anything that is shown. What is not there any more has none.
+    ///
+    /// # Errors
+    /// If the engine does not say.
+    pub async fn environments(&self, ids: Vec<String>) -> Result<Vec<String>, EngineError> {
+        let environment = async |id: String| -> Result<Vec<String>, EngineError> {
+            let found = self.inspect(&id).await?;
+            Ok(found.map_or_else(Vec::new, |found| found.config.env))
+        };
+        let all: Vec<Vec<String>> = stream::iter(ids)
+            .map(environment)
+            .buffer_unordered(INSPECTS_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(all.into_iter().flatten().collect())
     }
 }
 

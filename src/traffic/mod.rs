@@ -41,7 +41,7 @@ mod log;
 mod manage;
 mod metrics;
 mod pool;
-mod redact;
+pub(crate) mod redact;
 mod refusal;
 mod replay;
 pub mod routes;

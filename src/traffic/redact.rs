@@ -21,7 +21,7 @@ use hyper::{
 };
 use ring::hmac;
 
-pub(super) use name::is_secret as is_secret_name;
+pub(crate) use name::is_secret as is_secret_name;
 
 /// Of a hash, what is enough to tell secrets apart by eye, and to guess nothing by.
 const HASH_BYTES: usize = 3;
@@ -34,14 +34,14 @@ const LONG_WORD: usize = 20;
 
 /// Takes secrets out, and marks them so that equal ones look equal.
 #[derive(Debug, Clone)]
-pub(super) struct Redactor {
+pub(crate) struct Redactor {
     key: hmac::Key,
 }
 
 /// What was made of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Redacted {
-    pub(super) text: String,
+pub(crate) struct Redacted {
+    pub(crate) text: String,
     /// How many secrets were taken out.
     pub(super) count: u32,
 }
@@ -57,7 +57,7 @@ impl Redacted {
 
 impl Redactor {
     /// With a key that nobody ever sees.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut key = [0; 32];
         if getrandom::fill(&mut key).is_err() {
             // Without chance there are no hashes that tell nothing; there is none, then.

@@ -38,7 +38,7 @@ use crate::{
     config::{self, EngineName, Loaded, SecretReading, Severity, Sources},
     docker::{
         DockerEngine, Endpoint, FoundProxy,
-        diagnose::{About, Listing},
+        diagnose::{About, Listing, Machine},
         endpoint::{Disk as RealDisk, Environment},
         proxy,
     },
@@ -61,10 +61,26 @@ const NO_ENGINE: &str = "no engine answers";
 /// Why the proxy is not asked.
 const NO_PROXY: &str = "there is no proxy that answers";
 
+/// What was reached, for whoever wants to ask more.
+pub(super) struct Reached {
+    pub(super) engine: Option<DockerEngine>,
+    pub(super) client: Option<Client>,
+    /// What opens the proxy: it must not be in anything that is shown.
+    pub(super) token: Option<String>,
+    pub(super) about: Option<About>,
+    pub(super) machine: Option<Machine>,
+    pub(super) listing: Option<Listing>,
+    pub(super) containers: Option<Containers>,
+    pub(super) loaded: Option<Loaded>,
+    /// The config of this folder, whether it is valid or not.
+    pub(super) config_file: Option<PathBuf>,
+}
+
 /// Looks at everything.
-pub(super) async fn look(global: &Global, project: &Project) -> Result<Seen, Failure> {
+pub(super) async fn look(global: &Global, project: &Project) -> Result<(Seen, Reached), Failure> {
     let installation = context::installation()?;
     let sources = sources(global, project)?;
+    let config_file = sources.as_ref().map(|sources| sources.file.clone());
     let hurry = Hurry::now();
     let (engine, (config, loaded), addresses) = tokio::join!(
         look_at_engine(&hurry, &installation),
@@ -75,14 +91,16 @@ pub(super) async fn look(global: &Global, project: &Project) -> Result<Seen, Fai
     let EngineSide {
         engine,
         socket,
+        connected,
         about,
+        machine,
         clock,
         listing,
         disks,
         is_local,
         proxy,
     } = engine;
-    Ok(Seen {
+    let seen = Seen {
         port: look_at_port(is_local, &proxy, listing.answer(), loaded.as_ref()).await,
         ranges: listing.map(|listing| Ranges {
             networks: listing.networks.clone(),
@@ -111,7 +129,19 @@ pub(super) async fn look(global: &Global, project: &Project) -> Result<Seen, Fai
         clock,
         config,
         terminal: host::terminal(),
-    })
+    };
+    let reached = Reached {
+        engine: connected,
+        client: proxy.client,
+        token: proxy.token,
+        about: seen.about.answer().cloned(),
+        machine: machine.answer().cloned(),
+        listing: listing.answer().cloned(),
+        containers: proxy.containers.answer().cloned(),
+        loaded,
+        config_file,
+    };
+    Ok((seen, reached))
 }
 
 /// What is left of the time for questions.
@@ -170,7 +200,9 @@ impl Hurry {
 struct EngineSide {
     engine: Engine,
     socket: Option<Socket>,
+    connected: Option<DockerEngine>,
     about: Asked<About>,
+    machine: Asked<Machine>,
     clock: Asked<Clock>,
     listing: Asked<Listing>,
     disks: Asked<Vec<Disk>>,
@@ -183,6 +215,7 @@ struct EngineSide {
 struct ProxySide {
     seen: Proxy,
     client: Option<Client>,
+    token: Option<String>,
     containers: Asked<Containers>,
 }
 
@@ -227,7 +260,9 @@ async fn look_at_engine(hurry: &Hurry, installation: &Installation) -> EngineSid
         return EngineSide {
             engine: seen,
             socket,
+            connected: None,
             about: Asked::Not(NO_ENGINE),
+            machine: Asked::Not(NO_ENGINE),
             clock: Asked::Not(NO_ENGINE),
             listing: Asked::Not(NO_ENGINE),
             disks: Asked::Not(NO_ENGINE),
@@ -261,6 +296,8 @@ async fn look_at_engine(hurry: &Hurry, installation: &Installation) -> EngineSid
             }),
             false => Asked::Not("the engine's disk is on another machine"),
         },
+        machine: machine.map(|(machine, _)| machine.clone()),
+        connected: Some(engine.clone()),
         engine: seen,
         socket,
         about,
@@ -357,6 +394,7 @@ async fn look_at_proxy(
     };
     ProxySide {
         client,
+        token: token.answer().cloned(),
         seen: Proxy {
             network: installation.network().to_string(),
             name,

@@ -261,6 +261,19 @@ pub(super) struct Terminal {
 }
 
 impl Seen {
+    /// The same, as a stranger may see it: no command line has its arguments.
+    pub(super) fn for_strangers(mut self) -> Self {
+        let Asked::Answered(port) = &mut self.port else {
+            return self;
+        };
+        for listener in port.listeners.iter_mut().flatten() {
+            if let Some(process) = &mut listener.process {
+                process.command = process.program().to_owned();
+            }
+        }
+        self
+    }
+
     /// The machine of the engine is this one.
     pub(super) fn is_local(endpoint: &Endpoint, machine: Option<&Machine>) -> bool {
         let is_here = match endpoint {

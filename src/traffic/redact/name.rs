@@ -56,7 +56,7 @@ const LONGEST: usize = 128;
 
 /// Whether a secret stands behind this name, however it is written: `api_key`,
 /// `X-Api-Key`, `apiKey`, `user[apiKey]`.
-pub(in crate::traffic) fn is_secret(name: &str) -> bool {
+pub(crate) fn is_secret(name: &str) -> bool {
     if name.len() > LONGEST {
         return false;
     }

@@ -44,7 +44,7 @@ const TOKENS: [(&str, usize); 16] = [
 
 impl Redactor {
     /// A text of any kind.
-    pub(in crate::traffic) fn text(&self, text: &str) -> Redacted {
+    pub(crate) fn text(&self, text: &str) -> Redacted {
         self.text_in(text, 0)
     }
 

@@ -14,10 +14,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
 
 use super::workspace::{WEB, idle, support::Place};
-use crate::support::{Cosmos, Output, Running, docker, is_running};
+use crate::support::{Cosmos, Output, Running, docker, is_running, output_of, until};
 
 /// It asks nobody for longer than three seconds in all. The rest is for a machine that
 /// builds something else.
@@ -357,5 +358,133 @@ fn a_network_whose_addresses_lead_elsewhere_is_named_with_the_way() {
         "ranges",
         "warning",
         &[&place.network(), "addresses that lo leads to", &subnet],
+    );
+}
+
+#[test]
+fn no_file_of_a_bundle_has_a_secret() {
+    let place = Place::new(
+        r#"
+# POSTGRES_PASSWORD = "canary-comment-1"
+[images.app]
+build = { context = ".", args = { NPM = "canary-arg-2" } } # canary-comment-1
+
+[services.web]
+image = "app"
+init = true
+command = ["sh", "-c", "sleep 1000 # ${FROM_DOTENV} postgres://anna:canary-url-3@db/"]
+env = { A = "canary-env-4", DSN = "postgres://anna:canary-url-3@db/" }
+labels = { auth = "canary-label-5" }
+secrets = ["stripe_key"]
+route = 80
+
+[services.late]
+image = "busybox:latest"
+depends_on = { broken = "completed" }
+
+[commands.broken]
+image = "busybox:latest"
+run = ["sh", "-c", "echo Authorization: Bearer canary-bearer-6; echo $$A; exit 1"]
+env = { A = "canary-env-7" }
+
+[secrets.stripe_key]
+env = "STRIPE"
+"#,
+    )
+    .with("STRIPE", "canary-secret-8");
+    place.write("Dockerfile", "FROM busybox:latest\nARG NPM\n");
+    place.write(".env", "FROM_DOTENV=canary-dotenv-9\n");
+    place.write(
+        "cosmos.local.toml",
+        "[services.web.env]\nB = \"canary-local-10\"\n",
+    );
+    let docker_config = json!({ "auths": { "registry.invalid": {
+        "auth": STANDARD.encode("anna:canary-login-11"),
+    } } });
+    place.write("../home/.docker/config.json", &docker_config.to_string());
+    let _ = place.cosmos(&["up"]).ended(1);
+    let leaky = "/?x=Authorization:%20Bearer%20canary-bearer-12&url=http://a:canary-url-13@b/";
+    let _ = place.get("web", leaky);
+    until("the request is logged", || {
+        output_of(&place.proxy()).contains("canary-bearer-12")
+    });
+    let history = place.cosmos(&["history", "--json"]).succeeded().stdout;
+    assert!(history.contains("canary-bearer-6") && history.contains("canary-env-7"));
+
+    let said = place.cosmos(&["doctor", "--bundle"]);
+    let file = place.folder.join("cosmos-doctor.tar.gz");
+    assert!(
+        said.stdout.contains("written: cosmos-doctor.tar.gz"),
+        "{said}"
+    );
+    assert!(said.stdout.contains("Look through it"), "{said}");
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let files = unpacked(&file);
+    for name in [
+        "about.txt",
+        "doctor.txt",
+        "doctor.json",
+        "engine.json",
+        "containers.json",
+        "proxy.log",
+        "status.json",
+        "plan.json",
+        "workspace.json",
+        &format!("history/{}.json", place.name),
+        "cosmos.toml",
+        "cosmos.local.toml",
+    ] {
+        let name = format!("cosmos-doctor/{name}");
+        let text = files.iter().find(|(have, _)| *have == name);
+        let (_, text) = text.unwrap_or_else(|| panic!("no {name} in {said}"));
+        assert!(!text.is_empty(), "{name} is empty");
+        assert!(
+            said.stdout.contains(&name),
+            "{name} is not listed in {said}"
+        );
+    }
+    for (name, text) in &files {
+        assert!(!text.contains("canary"), "a secret is in {name}:\n{text}");
+        let token = place.token();
+        assert!(!text.contains(&token), "the token is in {name}:\n{text}");
+    }
+
+    let _ = place
+        .cosmos(&["doctor", "--bundle"])
+        .ended(2)
+        .told(&["is there already"]);
+    let elsewhere = place.elsewhere().join("other.tar.gz");
+    let said = place.cosmos(&["doctor", "--json", "--bundle", elsewhere.to_str().unwrap()]);
+    assert_eq!(said.json()["schema"], 1);
+    assert!(said.stderr.contains("written: "), "{said}");
+}
+
+/// The names and texts of a bundle's files.
+fn unpacked(file: &Path) -> Vec<(String, String)> {
+    let packed = fs::File::open(file).unwrap();
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(packed));
+    let entries = archive.entries().unwrap();
+    let read = |entry: std::io::Result<tar::Entry<'_, _>>| {
+        let mut entry = entry.unwrap();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).unwrap();
+        (entry.path().unwrap().display().to_string(), text)
+    };
+    entries.map(read).collect()
+}
+
+#[test]
+fn a_bundle_is_written_without_an_engine_and_says_what_is_not_in_it() {
+    let cosmos = Cosmos::new();
+    let mut command = cosmos.cosmos(["doctor", "--bundle", "b.tar.gz"]);
+    let output = Running::new(command.env("DOCKER_HOST", "unix:///nowhere/docker.sock")).output();
+    assert_eq!(output.code, Some(1), "{output}");
+    let files = unpacked(&cosmos.project().join("b.tar.gz"));
+    let (name, about) = &files[0];
+    assert_eq!(name, "cosmos-doctor/about.txt");
+    assert!(
+        about.contains("the proxy's log: no engine answers"),
+        "{about}"
     );
 }
