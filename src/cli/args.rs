@@ -142,6 +142,8 @@ pub(super) enum Verb {
     Build(Build),
     /// Write a cosmos.toml to begin with
     Init(Init),
+    /// Write a container into cosmos.toml, as a service
+    Adopt(Adopt),
     /// Fetch the images that the config names
     Pull(Pull),
     /// Check the config, without an engine
@@ -789,6 +791,22 @@ pub(super) struct Init {
     /// Say what was done as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  cosmos adopt nginx-k3f9                a container that `cosmos start` made\n  cosmos adopt nginx-k3f9 --name web     as the service `web`\n  cosmos adopt 3f2a9c --print            only show it; `| patch` takes it\n\nAny container of the engine will do. What its image says by itself is not written, nor is the value of a\nvariable that looks like a secret: it becomes ${VARIABLE}, to be set in .env. What there are no words for\nis listed. The file keeps its comments, its order and its line ends; the container goes on as it is."
+)]
+pub(super) struct Adopt {
+    /// A container by id, by the beginning of one, or by name
+    #[arg(value_name = "ID")]
+    pub(super) id: String,
+    /// What the service is called; else it is as the container
+    #[arg(long, value_name = "SERVICE")]
+    pub(super) name: Option<String>,
+    /// Write nothing, only show it
+    #[arg(long)]
+    pub(super) print: bool,
 }
 
 /// `--from` alone: no file is called that.

@@ -47,7 +47,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("Images", &["build", "pull"]),
-    ("Config", &["init", "check", "config"]),
+    ("Config", &["init", "adopt", "check", "config"]),
     (
         "Proxy and others",
         &["proxy", "state", "doctor", "completions", "man", "help"],

@@ -5,6 +5,7 @@
 //! It is the only part that prints: data to stdout, everything else to stderr.
 //! `print!` and its kin panic when nobody reads; `ui` has what does not.
 
+mod adopt;
 mod args;
 mod ask;
 mod attached;
@@ -111,6 +112,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Wait(args) => wait::run(global, args).await,
         Verb::Release(args) => orders::release(global, args).await,
         Verb::Build(args) => build::run(global, args).await,
+        Verb::Adopt(args) => adopt::run(global, args).await,
         Verb::Init(args) => init::run(&global, &args),
         Verb::Check(args) => check::run(&global, &args),
         Verb::Config(args) => config::run(&global, &args),

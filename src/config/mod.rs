@@ -8,6 +8,7 @@
 //! Start reading at [`load`], then [`mod@schema`] for what can be written and
 //! `resolve/` for what it means.
 
+pub mod adopt;
 pub mod compose;
 mod context;
 mod danger;
@@ -82,6 +83,8 @@ pub fn find(start: &Path) -> Option<PathBuf> {
 pub struct Sources {
     /// The workspace's file, usually a `cosmos.toml`.
     pub file: PathBuf,
+    /// What is in it, where that is to be other than what it has now.
+    pub text: Option<String>,
     /// The user's own file, if any: `$XDG_CONFIG_HOME/cosmos/config.toml`. It need not exist.
     pub user_file: Option<PathBuf>,
     /// The shell's environment.
@@ -238,7 +241,12 @@ fn read_layers(sources: &Sources, files: &mut Vec<PathBuf>, problems: &mut Probl
     let mut add = |kind, path: &Path, is_needed: bool| {
         files.push(path.to_owned());
         let rank = layers.len();
-        match read_text(path, &display_name(path, &folder), rank) {
+        let name = display_name(path, &folder);
+        let read = match &sources.text {
+            Some(text) if kind == LayerKind::Project => Ok(Some(Source::new(name, text.as_str()))),
+            _ => read_text(path, &name, rank),
+        };
+        match read {
             Ok(Some(source)) => layers.push(Layer::parse(kind, source, rank, problems)),
             Ok(None) if is_needed => {
                 let mut problem = Diagnostic::error(format!("there is no `{}`", path.display()));

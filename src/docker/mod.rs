@@ -12,6 +12,7 @@ pub mod attach;
 pub mod bootstrap;
 mod build;
 mod client;
+pub mod described;
 pub mod diagnose;
 pub mod endpoint;
 pub mod engine;

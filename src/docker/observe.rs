@@ -565,7 +565,7 @@ fn held_ports((key, bindings): (&String, &Option<Vec<Binding>>)) -> Vec<PortPubl
 }
 
 /// Reads `80/tcp`.
-fn port(key: &str) -> Option<(u16, Transport)> {
+pub(super) fn port(key: &str) -> Option<(u16, Transport)> {
     let (number, transport) = key.split_once('/').unwrap_or((key, "tcp"));
     let transport = match transport {
         "tcp" => Transport::Tcp,

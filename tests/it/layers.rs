@@ -23,6 +23,7 @@ const IN_FEW_FILES: [FewFiles; 3] = [
             "src/cli/start.rs",    // the same
             "src/cli/cp.rs",       // the same, of files
             "src/cli/doctor",      // looks at the engine, which may be all there is
+            "src/cli/adopt.rs",    // describes containers that the server does not know
         ],
     },
     FewFiles {

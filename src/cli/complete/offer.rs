@@ -229,7 +229,7 @@ fn lookups(verbs: &[&str], arg: &Arg, nth: usize) -> Option<&'static [Lookup]> {
         ("exec" | "start", "NAME COMMAND" | "IMAGE COMMAND", _) => &[],
         ("logs", "NAME", _) => &[Services, Containers],
         ("top", "NAME", _) | ("port", "SERVICE", _) => &[Services, Running],
-        ("rm", "ID", _) => &[Containers],
+        ("rm" | "adopt", "ID", _) => &[Containers],
         ("cp", "SOURCE" | "TARGET", _) => &[Files],
         ("wait", "SERVICE", _) => &[Services, Commands],
         ("stop", "ID", _) => &[Services, Running],

@@ -2,7 +2,7 @@
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Item {
+pub(in crate::config) enum Item {
     /// Text.
     Text(String),
     /// A whole number.
@@ -63,22 +63,22 @@ impl From<Table> for Item {
 
 /// Keys and values in order.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Table(pub(super) Vec<Line>);
+pub(in crate::config) struct Table(pub(super) Vec<Line>);
 
 /// One key of a table.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Line {
+pub(in crate::config) struct Line {
     /// The key.
-    pub(super) key: String,
+    pub(in crate::config) key: String,
     /// Its value.
-    pub(super) item: Item,
+    pub(in crate::config) item: Item,
     /// A comment above it.
-    pub(super) comment: Option<String>,
+    pub(in crate::config) comment: Option<String>,
 }
 
 impl Table {
     /// Sets a key; one that is there keeps its place.
-    pub(super) fn set(&mut self, key: &str, item: impl Into<Item>) {
+    pub(in crate::config) fn set(&mut self, key: &str, item: impl Into<Item>) {
         let item = item.into();
         match self.0.iter_mut().find(|line| line.key == key) {
             Some(line) => line.item = item,
@@ -87,7 +87,7 @@ impl Table {
     }
 
     /// Adds a key that is not there.
-    pub(super) fn push(&mut self, key: &str, item: impl Into<Item>) {
+    pub(in crate::config) fn push(&mut self, key: &str, item: impl Into<Item>) {
         self.0.push(Line {
             key: key.to_owned(),
             item: item.into(),
@@ -95,7 +95,7 @@ impl Table {
         });
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Item> {
+    pub(in crate::config) fn get(&self, key: &str) -> Option<&Item> {
         self.0
             .iter()
             .find(|line| line.key == key)
@@ -103,7 +103,7 @@ impl Table {
     }
 
     /// Edits the table of a key, made if it is not there.
-    pub(super) fn edit(&mut self, key: &str, edit: impl FnOnce(&mut Table)) {
+    pub(in crate::config) fn edit(&mut self, key: &str, edit: impl FnOnce(&mut Table)) {
         let mut table = match self.take(key) {
             Some(Item::Table(table)) => table,
             _ => Self::default(),
@@ -119,41 +119,41 @@ impl Table {
     }
 
     /// Says why a key is as it is.
-    pub(super) fn comment(&mut self, key: &str, comment: &str) {
+    pub(in crate::config) fn comment(&mut self, key: &str, comment: &str) {
         if let Some(line) = self.0.iter_mut().find(|line| line.key == key) {
             line.comment = Some(comment.to_owned());
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::config) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
 /// A table of the file: `[services.web]`.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Section {
+pub(in crate::config) struct Section {
     /// `services`, or `network`, which has no name.
-    pub(super) kind: &'static str,
+    pub(in crate::config) kind: &'static str,
     /// `web`.
-    pub(super) name: Option<String>,
+    pub(in crate::config) name: Option<String>,
     /// A comment above it.
-    pub(super) comment: Option<String>,
+    pub(in crate::config) comment: Option<String>,
     /// Its keys.
-    pub(super) table: Table,
+    pub(in crate::config) table: Table,
 }
 
 /// The whole file.
 #[derive(Debug, Default)]
-pub(super) struct Draft {
+pub(in crate::config) struct Draft {
     /// The comment at its top.
-    pub(super) heading: Vec<String>,
+    pub(in crate::config) heading: Vec<String>,
     /// Its tables; those of one kind are written together.
-    pub(super) sections: Vec<Section>,
+    pub(in crate::config) sections: Vec<Section>,
 }
 
 impl Draft {
-    pub(super) fn add(&mut self, kind: &'static str, name: Option<&str>, table: Table) {
+    pub(in crate::config) fn add(&mut self, kind: &'static str, name: Option<&str>, table: Table) {
         self.sections.push(Section {
             kind,
             name: name.map(str::to_owned),

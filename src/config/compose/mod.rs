@@ -18,7 +18,7 @@
 //! that keep its reading short.
 
 mod after;
-mod draft;
+pub(super) mod draft;
 mod files;
 mod gather;
 mod health;
@@ -35,7 +35,7 @@ mod sources;
 mod tree;
 mod values;
 mod variables;
-mod write;
+pub(super) mod write;
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use super::draft::{Draft, Item, Line, Section, Table};
 const WIDTH: usize = 100;
 
 /// The text of a draft.
-pub(super) fn write(draft: &Draft) -> String {
+pub(in crate::config) fn write(draft: &Draft) -> String {
     let mut document = DocumentMut::new();
     let root = document.as_table_mut();
     root.set_implicit(true);

@@ -5,6 +5,7 @@
     reason = "what a failed test leaves is read by people"
 )]
 
+mod adopt;
 mod build;
 mod changes;
 mod checkouts;
