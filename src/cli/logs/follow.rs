@@ -96,6 +96,9 @@ pub(super) struct Following<'a> {
     since: Option<LogTime>,
     /// What there was when it was last told.
     sources: Vec<Source>,
+    /// Whether it was told at all. The first time, it may be what was seen before a
+    /// container was made that is there by now.
+    was_told: bool,
 }
 
 /// Why it is over.
@@ -137,6 +140,7 @@ impl<'a> Following<'a> {
             open: SelectAll::new(),
             since,
             sources: begun.iter().map(|(source, _)| source.clone()).collect(),
+            was_told: false,
         }
     }
 
@@ -187,7 +191,10 @@ impl<'a> Following<'a> {
                     line = live.next() => match line {
                         Some(Ok(LiveLine::State { workspaces, adhoc })) => {
                             let wanted = self.wanted.iter();
-                            self.sources = wanted.flat_map(|wanted| wanted.sources(&workspaces, &adhoc)).collect();
+                            let sources: Vec<_> = wanted.flat_map(|wanted| wanted.sources(&workspaces, &adhoc)).collect();
+                            if std::mem::replace(&mut self.was_told, true) || !sources.is_empty() {
+                                self.sources = sources;
+                            }
                             self.look().await?;
                             None
                         }

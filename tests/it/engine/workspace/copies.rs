@@ -245,7 +245,7 @@ fn the_root_comes_out_as_what_is_in_it() {
 fn a_replica_is_chosen_by_its_number() {
     let place = Place::up(&idle("web", "replicas = 2"));
     place.write("a", "text");
-    let second = place.container("web").replace("-1", "-2");
+    let second = format!("{}-web-2", place.name);
     let has =
         |container: &str, file: &str| output("docker", &["exec", container, "ls", file]).code == 0;
     let _ = place.cosmos(&["cp", "a", "web.2:/one"]).succeeded();
