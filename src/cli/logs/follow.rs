@@ -57,6 +57,8 @@ struct Watched {
     writer: Writer,
     lines: Lines,
     seen: Seen,
+    /// What was shown last: an engine that reads a log and follows it may send a line twice.
+    last: Option<Line>,
     /// Of a stream that was opened again: what is still to be seen that was shown already.
     again: Option<Seen>,
     is_open: bool,
@@ -68,6 +70,9 @@ struct Watched {
 impl Watched {
     /// Whether this line was shown before its stream was opened again.
     fn was_shown(&mut self, line: &Line) -> bool {
+        if self.last.as_ref() == Some(line) {
+            return true;
+        }
         let Some(again) = &mut self.again else {
             return false;
         };
@@ -124,6 +129,7 @@ impl<'a> Following<'a> {
                 writer: shown.writer(&source.container, source.service.as_deref()),
                 lines: Lines::default(),
                 seen: *seen,
+                last: None,
                 again: None,
                 is_open: false,
                 restarts: source.restarts,
@@ -234,6 +240,7 @@ impl<'a> Following<'a> {
                 writer,
                 lines: Lines::default(),
                 seen: Seen::default(),
+                last: None,
                 again: None,
                 is_open: false,
                 restarts: 0,
@@ -289,6 +296,7 @@ impl<'a> Following<'a> {
             if !watched.was_shown(&line) {
                 watched.seen.note(line.time);
                 self.shown.show(&watched.writer, &line)?;
+                watched.last = Some(line);
             }
         }
         Ok(())
