@@ -234,7 +234,7 @@ fn a_limit_that_podman_gave_by_itself_is_nobodys_change() {
     lab.edit("shop-web-1", |web| web.live.resources.pids = Some(2048));
     assert_snapshot!(lab.plan(&desired), @"");
     lab.edit("shop-web-1", |web| web.live.resources.pids = Some(64));
-    assert_snapshot!(lab.plan(&desired), @"#1 update shop-web-1  pids changed: 64 → none (cosmos.toml)");
+    assert_snapshot!(lab.plan(&desired), @"#1 update shop-web-1  pids changed: 64 → none");
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn screen(place: &Place, columns: u16, words: &[&str]) -> String {
 fn seen(place: &Place, terminal: &mut Terminal) -> String {
     let shown = terminal.shown().replace(&place.port.to_string(), "8080");
     let shown = replaced(&shown, r" *\b[0-9.]+ (ms|s|min)\b", " TIME");
-    let shown = shown.replace("just now", " TIME ago");
+    let shown = shown.replace("just now", "TIME ago");
     replaced(&shown, r"plan [0-9a-f]{12}", "plan DIGEST")
 }
 
