@@ -1,7 +1,7 @@
 //! Any container of the engine, in the words of a config: what makes it differ from its
 //! image, and what there are no words for.
 //!
-//! The reverse of [`super::request`]. [`describe`] is pure; start there.
+//! The reverse of [`super::request`]. `describe` is pure; start there.
 
 use std::{
     collections::{BTreeMap, HashMap},
