@@ -19,14 +19,14 @@ use std::{
     env, fs,
     io::{Read as _, Write as _},
     os::unix::net::UnixStream,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
+
+mod support;
+use support::{Place, median, timed};
 
 /// Enough for a median that stays the same from run to run.
 const ROUNDS: u32 = 20;
@@ -47,7 +47,7 @@ fn main() {
 
     place.write(&chain(0));
     place.up();
-    let nothing_to_do = each(ROUNDS, |_| place.timed_up());
+    let nothing_to_do = each(ROUNDS, |_| timed(place.cosmos(&["up"])));
     report(
         "no-op `up`, a chain of five health-gated services",
         &nothing_to_do,
@@ -57,7 +57,7 @@ fn main() {
     let (mut ours, mut floors) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
         floors.push(engine.creates_and_starts(&place));
-        ours.push(place.saved_to_running(&engine, round));
+        ours.push(saved_to_running(&place, &engine, round));
     }
     report(
         "one service edited: saved -> running",
@@ -68,14 +68,14 @@ fn main() {
     let (mut ours, mut floors) = (Vec::new(), Vec::new());
     for _ in 1..=ROUNDS / 2 {
         floors.push(engine.starts(&place));
-        ours.push(place.crashed_to_running(&engine));
+        ours.push(crashed_to_running(&place, &engine));
     }
     report("crashed -> running again", &ours, Some(("start", &floors)));
 
     println!(
         "{:<52} {:>8.2} %",
         "CPU of the proxy in a crash loop",
-        place.crash_loop(&engine)
+        crash_loop(&place, &engine)
     );
 }
 
@@ -93,15 +93,6 @@ fn report(what: &str, ours: &[Duration], floor: Option<(&str, &[Duration])>) {
             );
         }
     }
-}
-
-fn median(times: &[Duration]) -> f64 {
-    let mut times: Vec<f64> = times
-        .iter()
-        .map(|time| time.as_secs_f64() * 1000.0)
-        .collect();
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }
 
 fn each(rounds: u32, measure: impl FnMut(u32) -> Duration) -> Vec<Duration> {
@@ -128,143 +119,58 @@ fn chain(value: u32) -> String {
     (1..=5).map(service).collect::<String>() + &leaf
 }
 
-/// An installation of its own, and a project in it.
-struct Place {
-    name: String,
-    port: u16,
-    files: TempDir,
+fn leaf(place: &Place) -> String {
+    format!("{}-leaf-1", place.name)
 }
 
-impl Place {
-    fn new() -> Self {
-        let name = format!("bench-{}", std::process::id());
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
-        let place = Self {
-            name,
-            port,
-            files: TempDir::new().unwrap(),
-        };
-        fs::create_dir(place.folder()).unwrap();
-        place
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.files.path().join(&self.name)
-    }
-
-    fn write(&self, config: &str) {
-        fs::write(self.folder().join("cosmos.toml"), config).unwrap();
-    }
-
-    fn begin(&self, words: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_cosmos"))
-            .args(words)
-            .current_dir(self.folder())
-            .env("HOME", self.files.path())
-            .env("COSMOS_INSTALLATION", &self.name)
-            .env("COSMOS_PROXY_PORT", self.port.to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
-    }
-
-    fn up(&self) {
-        assert!(self.begin(&["up"]).wait().unwrap().success(), "up");
-    }
-
-    fn timed_up(&self) -> Duration {
-        let began = Instant::now();
-        self.up();
-        began.elapsed()
-    }
-
-    fn leaf(&self) -> String {
-        format!("{}-leaf-1", self.name)
-    }
-
-    fn saved_to_running(&self, engine: &Engine, value: u32) -> Duration {
-        let before = engine.running(&self.leaf());
-        let began = Instant::now();
-        self.write(&chain(value));
-        let mut up = self.begin(&["up"]);
-        engine.until_another_runs(&self.leaf(), before.as_ref());
-        let took = began.elapsed();
-        assert!(up.wait().unwrap().success(), "up");
-        took
-    }
-
-    fn crashed_to_running(&self, engine: &Engine) -> Duration {
-        // A container that lived for ten seconds is started again after the first pause.
-        sleep(Duration::from_millis(10_500));
-        let before = engine.running(&self.leaf());
-        engine.kill(&self.leaf());
-        let began = Instant::now();
-        engine.until_another_runs(&self.leaf(), before.as_ref());
-        began.elapsed()
-    }
-
-    /// Of one processor, in percent.
-    fn crash_loop(&self, engine: &Engine) -> f64 {
-        // Alone: probes that are asked for ten times a second cost what they cost.
-        self.write("[services.loop]\nimage = \"busybox:latest\"\ncommand = [\"false\"]\n");
-        let _ = self.begin(&["up"]).wait();
-        let process = engine.get(&format!("/containers/{}-proxy/json", self.name))["State"]["Pid"]
-            .as_i64()
-            .unwrap();
-        let ticks = || -> u64 {
-            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-            let fields = stat.rsplit(')').next().unwrap();
-            let number = |index: usize| -> u64 {
-                fields
-                    .split_whitespace()
-                    .nth(index)
-                    .unwrap()
-                    .parse()
-                    .unwrap()
-            };
-            // User and system time, the 14th and 15th of the whole line.
-            number(11) + number(12)
-        };
-        let before = ticks();
-        sleep(CRASH_LOOP);
-        // A hundred ticks a second, on every Linux that is about.
-        let used = u32::try_from(ticks() - before).unwrap();
-        f64::from(used) / 100.0 / CRASH_LOOP.as_secs_f64() * 100.0
-    }
+fn saved_to_running(place: &Place, engine: &Engine, value: u32) -> Duration {
+    let before = engine.running(&leaf(place));
+    let began = Instant::now();
+    place.write(&chain(value));
+    let mut up = place.cosmos(&["up"]).spawn().unwrap();
+    engine.until_another_runs(&leaf(place), before.as_ref());
+    let took = began.elapsed();
+    assert!(up.wait().unwrap().success(), "up");
+    took
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let ours = format!("label=dev.cosmos.installation={}", self.name);
-        let docker = |words: &[&str]| {
-            let output = Command::new("docker").args(words).output().unwrap();
-            String::from_utf8_lossy(&output.stdout).into_owned()
+fn crashed_to_running(place: &Place, engine: &Engine) -> Duration {
+    // A container that lived for ten seconds is started again after the first pause.
+    sleep(Duration::from_millis(10_500));
+    let before = engine.running(&leaf(place));
+    engine.kill(&leaf(place));
+    let began = Instant::now();
+    engine.until_another_runs(&leaf(place), before.as_ref());
+    began.elapsed()
+}
+
+/// Of one processor, in percent.
+fn crash_loop(place: &Place, engine: &Engine) -> f64 {
+    // Alone: probes that are asked for ten times a second cost what they cost.
+    place.write("[services.loop]\nimage = \"busybox:latest\"\ncommand = [\"false\"]\n");
+    let _ = place.cosmos(&["up"]).status();
+    let process = engine.get(&format!("/containers/{}-proxy/json", place.name))["State"]["Pid"]
+        .as_i64()
+        .unwrap();
+    let ticks = || -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        let fields = stat.rsplit(')').next().unwrap();
+        let number = |index: usize| -> u64 {
+            fields
+                .split_whitespace()
+                .nth(index)
+                .unwrap()
+                .parse()
+                .unwrap()
         };
-        docker(&["rm", "-f", "-v", &format!("{}-proxy", self.name)]);
-        for (list, remove) in [
-            (
-                ["ps", "-aq", "--filter", ours.as_str()].as_slice(),
-                ["rm", "-f"].as_slice(),
-            ),
-            (
-                &["network", "ls", "-q", "--filter", &ours],
-                &["network", "rm"],
-            ),
-            (
-                &["volume", "ls", "-q", "--filter", &ours],
-                &["volume", "rm"],
-            ),
-        ] {
-            let found = docker(list);
-            let found: Vec<_> = found.split_whitespace().collect();
-            if !found.is_empty() {
-                docker(&[remove, &found].concat());
-            }
-        }
-    }
+        // User and system time, the 14th and 15th of the whole line.
+        number(11) + number(12)
+    };
+    let before = ticks();
+    sleep(CRASH_LOOP);
+    // A hundred ticks a second, on every Linux that is about.
+    let used = u32::try_from(ticks() - before).unwrap();
+    f64::from(used) / 100.0 / CRASH_LOOP.as_secs_f64() * 100.0
 }
 
 /// The engine's API with nothing between.

@@ -4,6 +4,8 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::terminal::DetachKeys;
+
 /// Declares containers in cosmos.toml and keeps them so.
 #[derive(Debug, Parser)]
 #[command(
@@ -217,6 +219,26 @@ pub(super) struct Trust {
     /// Trust the config with what reaches the host, and remember it: it is asked for otherwise
     #[arg(long = "trust")]
     pub(super) given: bool,
+}
+
+/// How a process is left running that has our terminal.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Leaving {
+    /// The keys that leave it running: like `ctrl-a,d`; or `none` [default: ctrl-p,ctrl-q]
+    #[arg(
+        long,
+        env = "COSMOS_DETACH_KEYS",
+        hide_env_values = true,
+        value_name = "KEYS"
+    )]
+    pub(super) detach_keys: Option<DetachKeys>,
+}
+
+impl Leaving {
+    /// The keys that leave a process running.
+    pub(super) fn keys(&self) -> DetachKeys {
+        self.detach_keys.clone().unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -589,6 +611,8 @@ pub(super) struct Exec {
     /// Set an environment variable
     #[arg(short, long, value_name = "KEY=VALUE")]
     pub(super) env: Vec<String>,
+    #[command(flatten)]
+    pub(super) leaving: Leaving,
     /// A service, or a container by id or name; then the command
     #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME COMMAND")]
     pub(super) words: Vec<String>,
@@ -616,6 +640,8 @@ pub(super) struct Cp {
 pub(super) struct Run {
     #[command(flatten)]
     pub(super) trust: Trust,
+    #[command(flatten)]
+    pub(super) leaving: Leaving,
     /// The command's name in the config; then further arguments
     #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND ARGS")]
     pub(super) words: Vec<String>,
@@ -653,6 +679,8 @@ pub(super) struct Start {
     /// Of a service: what for, which `cosmos status` shows where it is held started
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) leaving: Leaving,
     /// An image and its command, or a service of this workspace
     #[arg(required = true, num_args = 1.., trailing_var_arg = true, allow_hyphen_values = true, value_name = "IMAGE COMMAND")]
     pub(super) words: Vec<String>,
@@ -689,7 +717,7 @@ pub(super) struct Scale {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cosmos wait web api                  until both are ready\n  cosmos wait db --for started --timeout 5s\n  cosmos wait migrate                  until this one-shot of `up` is completed\n\nExits with 1 as soon as it cannot be, or when the time is over, and says why."
+    after_help = "Examples:\n  cosmos wait web api                  until both are ready\n  cosmos wait db --for started --timeout 5s\n  cosmos wait migrate                  until this one-shot of `up` is completed\n  cosmos wait web --json\n\nExits with 1 as soon as it cannot be, or when the time is over, and says why."
 )]
 pub(super) struct Wait {
     /// Services, or commands that `up` runs
@@ -701,6 +729,9 @@ pub(super) struct Wait {
     /// How long, in all: `90s`, `5m`
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub(super) timeout: String,
+    /// What is so, for a program
+    #[arg(long)]
+    pub(super) json: bool,
     #[command(flatten)]
     pub(super) project: Project,
 }

@@ -13,7 +13,7 @@ use super::{
     bootstrap,
     error::Failure,
     orders::{self, Order},
-    terminal::{self, End, StdinKind},
+    terminal::{self, DetachKeys, End, StdinKind},
     ui::sayln,
 };
 use crate::{
@@ -87,6 +87,7 @@ pub(super) async fn run(
     client: &Client,
     id: &ContainerId,
     attached: Attached,
+    detach_keys: &DetachKeys,
     started: impl FnOnce(),
 ) -> Result<Ended, Failure> {
     let engine = bootstrap::attach_client().await?;
@@ -121,7 +122,7 @@ pub(super) async fn run(
         }
     };
     let end = if attached.tty() {
-        terminal::interact(session, &terminal::Options::default()).await
+        terminal::interact(session, detach_keys).await
     } else {
         terminal::follow(session).await
     }
@@ -138,6 +139,7 @@ pub(super) async fn run(
 pub(super) async fn join(
     container: &str,
     options: &ExecOptions,
+    detach_keys: &DetachKeys,
 ) -> Result<Result<ExitCode, attach::Error>, Failure> {
     let engine = bootstrap::attach_client().await?;
     let (exec, session) = match engine.exec(container, options).await {
@@ -145,7 +147,7 @@ pub(super) async fn join(
         Err(error) => return Ok(Err(error)),
     };
     let end = if options.tty {
-        terminal::interact(session, &terminal::Options::default()).await
+        terminal::interact(session, detach_keys).await
     } else {
         terminal::follow(session).await
     }

@@ -151,9 +151,13 @@ async fn build_one(
         ended = send(client, &mut screen, image, &order).await?;
     }
     screen.clear();
-    let Some(problem) = ended.problem else {
+    let Some(mut problem) = ended.problem else {
         return Ok(());
     };
+    if screen.is_in_lines() {
+        // All of it stands above.
+        problem.output.clear();
+    }
     let line = ended
         .failed
         .and_then(|step| {

@@ -7,7 +7,8 @@ use std::{fmt, io, process::ExitCode};
 
 use super::{
     context::installation,
-    ui::{printable, printable_lines, say},
+    terminal_width,
+    ui::{folded, printable, printable_lines, say},
 };
 use crate::{
     api::{client::ClientError, wire::Problem},
@@ -112,6 +113,19 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Shows it on stderr, on a terminal with no word broken; nothing, if it was shown.
+    pub(super) fn show(&self) {
+        if self.shown {
+            return;
+        }
+        match terminal_width() {
+            Some(width) => say!("{}", folded(&self.to_string(), width)),
+            None => say!("{self}"),
+        }
+    }
+}
+
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self {
@@ -189,9 +203,7 @@ impl fmt::Display for Failure {
 
 /// Shows a failure on stderr; its exit code.
 pub(super) fn report(failure: &Failure) -> ExitCode {
-    if !failure.shown {
-        say!("{failure}");
-    }
+    failure.show();
     ExitCode::from(match failure.kind {
         Kind::Failed => 1,
         Kind::Usage => 2,

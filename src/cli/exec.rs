@@ -8,7 +8,7 @@ use super::{
     bootstrap, context,
     error::Failure,
     orders::{is_unknown, suggesting},
-    terminal::{self, StdinKind},
+    terminal::{self, DetachKeys, StdinKind},
 };
 use crate::{
     api::{
@@ -39,7 +39,7 @@ pub(super) async fn run(global: Global, args: Exec) -> Result<ExitCode, Failure>
         workdir: args.workdir,
         env: with_values(&args.env),
     };
-    let joined = join(&container, &options).await?;
+    let joined = join(&container, &options, &args.leaving.keys()).await?;
     joined.map_err(|error| attach_failed(error).of_child())
 }
 
@@ -150,7 +150,11 @@ fn choose(found: &Found, name: &str, replica: Option<u32>) -> Result<ContainerSt
 }
 
 /// Opens the first of these shells that the container has, on our terminal.
-pub(super) async fn shell(container: &str, shells: &[&str]) -> Result<ExitCode, Failure> {
+pub(super) async fn shell(
+    container: &str,
+    shells: &[&str],
+    detach_keys: &DetachKeys,
+) -> Result<ExitCode, Failure> {
     let mut missing = None;
     for shell in shells {
         let options = ExecOptions {
@@ -159,7 +163,7 @@ pub(super) async fn shell(container: &str, shells: &[&str]) -> Result<ExitCode, 
             stdin: true,
             ..ExecOptions::default()
         };
-        match join(container, &options).await? {
+        match join(container, &options, detach_keys).await? {
             Ok(code) => return Ok(code),
             Err(error) if error.cannot_run().is_some() => missing = Some(error),
             Err(error) => return Err(attach_failed(error)),

@@ -40,6 +40,7 @@ pub(super) async fn run(global: Global, args: Run) -> Result<ExitCode, Failure> 
             user: None,
             workdir: None,
             env: Vec::new(),
+            leaving: args.leaving,
             words,
         };
         return exec::run(global, exec).await;
@@ -60,7 +61,7 @@ pub(super) async fn run(global: Global, args: Run) -> Result<ExitCode, Failure> 
     let created: BTreeMap<String, String> = client.post(&path, &order).await?;
     let id = created.get("id").cloned().unwrap_or_default();
     let id = ContainerId::new(id).map_err(|error| Failure::new(error.to_string()))?;
-    let ended = attached::run(&client, &id, attached, || ()).await?;
+    let ended = attached::run(&client, &id, attached, &args.leaving.keys(), || ()).await?;
     ended.report(&global, &id)
 }
 

@@ -119,9 +119,10 @@ async fn keep_alive(
     if !global.quiet {
         announce(global, &started);
     }
+    let keys = args.leaving.keys();
     let opened = tokio::select! {
         // Neither is continued: what ends first, ends both.
-        opened = exec::shell(started.as_str(), &SHELLS) => opened,
+        opened = exec::shell(started.as_str(), &SHELLS, &keys) => opened,
         failure = long_ended(&started) => Err(failure),
     };
     let code = match opened {
@@ -199,7 +200,7 @@ async fn foreground(
             announce(global, &created);
         }
     };
-    let ended = attached::run(client, &created, attached, started).await?;
+    let ended = attached::run(client, &created, attached, &args.leaving.keys(), started).await?;
     ended.report(global, &created)
 }
 

@@ -27,7 +27,7 @@ use tokio::{
 
 pub use self::{
     full::{FullScreen, Happened},
-    keys::DetachKeys,
+    keys::{DetachKeys, NoKey},
     raw::{RawMode, StdinKind, is_interactive, stdin_kind, window_size},
 };
 use self::{
@@ -80,18 +80,11 @@ pub enum Error {
     System(#[source] io::Error),
 }
 
-/// How to be interactive.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Options {
-    /// The keys that leave the process running.
-    pub detach_keys: DetachKeys,
-}
-
 /// Joins a process that has a terminal to ours.
 ///
 /// Works without a terminal of ours, too: input is then sent as it comes, and its
 /// end is typed as Ctrl-D.
-pub async fn interact(session: Session, options: &Options) -> Result<End, Error> {
+pub async fn interact(session: Session, detach_keys: &DetachKeys) -> Result<End, Error> {
     // Handlers first: a signal must not find the terminal raw and nobody there.
     let signals = Signals::listen().map_err(Error::System)?;
     let raw = RawMode::stdin().map_err(Error::Terminal)?;
@@ -99,7 +92,7 @@ pub async fn interact(session: Session, options: &Options) -> Result<End, Error>
         StdinKind::Terminal | StdinKind::Stream if session.stdin => Some(stdin()?),
         _ => None,
     };
-    let keys = KeyMatcher::new(&options.detach_keys);
+    let keys = KeyMatcher::new(detach_keys);
     let input = Input::Typed { keyboard, keys };
     relay(session, input, signals, raw.as_ref()).await
 }

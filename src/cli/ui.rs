@@ -1,13 +1,16 @@
 //! How things look: events folded into progress, plans as trees, tables.
 
 mod build;
+mod fold;
 mod hold;
 mod plan;
+mod pulls;
 mod screen;
 mod table;
 mod transfer;
 mod underway;
 
+pub(super) use fold::folded;
 pub(super) use hold::shown_hold;
 pub(super) use plan::{quiet_changes, show_plan};
 pub(super) use screen::{Screen, follow, follow_to_end};

@@ -44,7 +44,9 @@ pub(super) async fn run(global: Global, args: Args) -> Result<ExitCode, Failure>
         let unknown = args.names.iter().find(is_unknown);
         suggesting(error, unknown.map_or("", String::as_str), Some(&loaded))
     })?;
-    if !global.quiet {
+    if args.json {
+        outln!("{}", serde_json::to_string(&waited).unwrap_or_default());
+    } else if !global.quiet {
         for met in waited.met {
             outln!("{} is {}", met.name, met.is);
         }

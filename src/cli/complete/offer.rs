@@ -185,7 +185,7 @@ fn last_of_list<'t>(option: &Arg, typed: &'t str) -> (&'t str, &'t str) {
 }
 
 /// What a person makes up, or knows: nothing is offered.
-const FREE: [&str; 20] = [
+const FREE: [&str; 21] = [
     "BODY",
     "COUNT",
     "DIGEST",
@@ -193,6 +193,7 @@ const FREE: [&str; 20] = [
     "INTERVAL",
     "KEY",
     "KEY=VALUE",
+    "KEYS",
     "LINES",
     "METHOD",
     "N",

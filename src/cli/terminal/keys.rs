@@ -1,8 +1,45 @@
 //! Finds the keys that detach in what is typed.
 
+use std::str::FromStr;
+
 /// The keys that detach, Ctrl-P Ctrl-Q if nothing else was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DetachKeys(Vec<u8>);
+
+/// What was to be keys is none.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no key: write `ctrl-` and a letter, or one character")]
+pub struct NoKey(String);
+
+/// As Docker writes them: `ctrl-p,ctrl-q`, or `ctrl-a,d`. `none` is no keys at all.
+impl FromStr for DetachKeys {
+    type Err = NoKey;
+
+    fn from_str(text: &str) -> Result<Self, NoKey> {
+        match text {
+            "none" => Ok(Self(Vec::new())),
+            keys => keys.split(',').map(key).collect::<Result<_, _>>().map(Self),
+        }
+    }
+}
+
+/// The byte that a terminal sends for a key.
+fn key(name: &str) -> Result<u8, NoKey> {
+    let no_key = || NoKey(name.to_owned());
+    let controlled = name
+        .get(..5)
+        .filter(|start| start.eq_ignore_ascii_case("ctrl-"));
+    let character = controlled.map_or(name, |start| &name[start.len()..]);
+    let [byte] = character.as_bytes() else {
+        return Err(no_key());
+    };
+    match (controlled, byte.to_ascii_uppercase()) {
+        (None, _) if byte.is_ascii_graphic() => Ok(*byte),
+        // A control character is the letter without its two upper bits.
+        (Some(_), letter @ b'@'..=b'_') => Ok(letter & 0x1f),
+        _ => Err(no_key()),
+    }
+}
 
 impl Default for DetachKeys {
     fn default() -> Self {
@@ -128,6 +165,27 @@ mod tests {
         assert_eq!(typed(&[P, Q], &[&[P], b"x"]), (vec![P, b'x'], false));
         assert_eq!(typed(&[P, Q], &[&[P, P], b"x"]), (vec![P, P, b'x'], false));
         assert_eq!(typed(&[P, Q], &[&[Q, P]]), (vec![Q, P], false));
+    }
+
+    #[test]
+    fn keys_are_written_as_docker_writes_them() {
+        let keys = |text: &str| text.parse::<DetachKeys>().map(|keys| keys.0);
+        assert_eq!(keys("ctrl-p,ctrl-q"), Ok(vec![P, Q]));
+        assert_eq!(keys("Ctrl-A,d"), Ok(vec![1, b'd']));
+        assert_eq!(keys("ctrl-@,ctrl-[,ctrl-_"), Ok(vec![0, 0x1b, 0x1f]));
+        assert_eq!(keys("none"), Ok(vec![]));
+        for wrong in [
+            "",
+            "ctrl-",
+            "ctrl-1",
+            "ctrl-pq",
+            "ab",
+            "a,,b",
+            "\u{e9}",
+            "ctrl\u{e9}-a",
+        ] {
+            assert!(keys(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -18,7 +18,9 @@ use super::{
     build::{Builds, plain},
     duration, outln,
     plan::named,
-    printable, say, sayln, size,
+    printable,
+    pulls::Pulls,
+    sayln,
     underway::Underway,
 };
 use crate::{
@@ -54,7 +56,7 @@ pub(crate) struct Screen {
 enum Form {
     Silent,
     Json,
-    Lines { said: HashMap<String, Instant> },
+    Lines { pulls: Pulls },
     InPlace(Box<InPlace>),
 }
 
@@ -67,8 +69,8 @@ struct InPlace {
     building: HashMap<(String, u32), ProgressBar>,
     /// The last lines of what is built.
     tail: Vec<ProgressBar>,
-    /// Layers on their way, by image.
-    layers: HashMap<String, HashMap<String, (u64, u64)>>,
+    /// Images on their way.
+    pulls: Pulls,
     images: HashMap<String, ProgressBar>,
     /// What was over before it was worth showing: it is, once the whole takes longer.
     held: Vec<String>,
@@ -90,7 +92,7 @@ impl Screen {
                     awaited: HashMap::new(),
                     building: HashMap::new(),
                     tail: Vec::new(),
-                    layers: HashMap::new(),
+                    pulls: Pulls::default(),
                     images: HashMap::new(),
                     held: Vec::new(),
                     holds: true,
@@ -98,7 +100,7 @@ impl Screen {
                 }))
             }
             args::Progress::Auto | args::Progress::Plain => Form::Lines {
-                said: HashMap::new(),
+                pulls: Pulls::default(),
             },
         };
         let bars = match &form {
@@ -163,6 +165,11 @@ impl Screen {
     /// Whether more was said than is still to be seen.
     pub(crate) fn is_in_place(&self) -> bool {
         matches!(self.form, Form::InPlace(_))
+    }
+
+    /// Whether each thing that happens is a line, which stays.
+    pub(crate) fn is_in_lines(&self) -> bool {
+        matches!(self.form, Form::Lines { .. })
     }
 
     /// What changed without a step, as far as was told.
@@ -307,19 +314,32 @@ impl Screen {
             (
                 Form::InPlace(form),
                 Progress::Layer {
-                    id, current, total, ..
+                    id,
+                    status,
+                    current,
+                    total,
                 },
-            ) => form.layer(what, id, (*current, *total)),
+            ) => {
+                let shown = form.pulls.layer(what, id, status, (*current, *total));
+                form.image(what, &shown);
+            }
             (Form::InPlace(form), Progress::Build { step, state }) => {
                 form.end_images();
                 let title = self.builds.title(what, step);
                 form.step((what.to_owned(), step.id), &title, state);
             }
             (Form::InPlace(form), Progress::Line { text, .. }) => form.tail(plain(text)),
-            (Form::Lines { said }, Progress::Layer { id, status, .. }) => {
-                // A line a layer and status, not one for each handful of bytes.
-                let line = format!("{what}: {id} {status}");
-                if said.insert(line.clone(), Instant::now()).is_none() {
+            (
+                Form::Lines { pulls },
+                Progress::Layer {
+                    id,
+                    status,
+                    current,
+                    total,
+                },
+            ) => {
+                let line = pulls.line(what, id, status, (*current, *total), Instant::now());
+                if let Some(line) = line {
                     sayln!("{}", printable(&line));
                 }
             }
@@ -353,7 +373,7 @@ impl Screen {
             return Ok(());
         };
         for problem in self.problems.drain(..) {
-            say!("{}", Failure::from(problem));
+            Failure::from(problem).show();
         }
         if self.skipped > 0 {
             let last_words = super::plural(self.skipped, "step");
@@ -442,39 +462,29 @@ impl InPlace {
         }
     }
 
-    fn layer(&mut self, what: &str, id: &str, bytes: (u64, u64)) {
-        let layers = self.layers.entry(what.to_owned()).or_default();
-        layers.insert(id.to_owned(), bytes);
-        let (current, total) = layers
-            .values()
-            .fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
-        let there = layers.values().filter(|layer| layer.0 >= layer.1).count();
-        let of = layers.len();
+    /// Shows how far an image is.
+    fn image(&mut self, what: &str, shown: &str) {
         let bars = &self.bars;
         let bar = self.images.entry(what.to_owned()).or_insert_with(|| {
             let bar = bars.add(ProgressBar::new_spinner().with_style(running_style()));
             bar.enable_steady_tick(TICK);
             bar
         });
-        bar.set_message(printable(&format!(
-            "{what}: {} of {}, {there} of {of} layers",
-            size(current),
-            size(total)
-        )));
+        bar.set_message(printable(shown));
     }
 
     fn end_image(&mut self, image: &str) {
         if let Some(bar) = self.images.remove(image) {
             bar.finish_and_clear();
         }
-        self.layers.remove(image);
+        self.pulls.end(Some(image));
     }
 
     fn end_images(&mut self) {
         for (_, bar) in self.images.drain() {
             bar.finish_and_clear();
         }
-        self.layers.clear();
+        self.pulls.end(None);
     }
 }
 

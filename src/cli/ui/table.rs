@@ -2,7 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 
-use super::outln;
+use super::{fold::columns, outln};
 
 /// Spaces between two columns.
 const GAP: u16 = 2;
@@ -32,7 +32,7 @@ pub(crate) fn columns_that_fit<const N: usize>(
     without: &[usize],
 ) -> [bool; N] {
     let width = |at: usize| {
-        let cells = rows.iter().map(|row| plain_width(&row[at]));
+        let cells = rows.iter().map(|row| columns(&row[at]));
         cells.max().unwrap_or(0).max(headings[at].len()) + usize::from(GAP)
     };
     let widths = std::array::from_fn(width);
@@ -45,26 +45,22 @@ pub(crate) fn columns_that_fit<const N: usize>(
 
 fn kept<const N: usize>(widths: [usize; N], screen: usize, without: &[usize]) -> [bool; N] {
     let mut is_kept = [true; N];
+    let mut left: usize = widths.iter().sum();
     for at in without {
-        let all: usize = widths
-            .iter()
-            .zip(is_kept)
-            .map(|(width, is)| width * usize::from(is))
-            .sum();
-        if all <= screen {
+        if left <= screen {
             break;
         }
         is_kept[*at] = false;
+        left -= widths[*at];
+    }
+    // A wide one that had to go leaves room for narrow ones that went before it.
+    for at in without.iter().rev() {
+        if !is_kept[*at] && left + widths[*at] <= screen {
+            is_kept[*at] = true;
+            left += widths[*at];
+        }
     }
     is_kept
-}
-
-/// The columns of a text without what only colours it.
-fn plain_width(text: &str) -> usize {
-    anstream::adapter::strip_str(text)
-        .to_string()
-        .chars()
-        .count()
 }
 
 /// Prints a table on stdout, without the spaces that fill its last column.
@@ -88,8 +84,15 @@ mod tests {
         let widths = [10, 8, 6, 30];
         assert_eq!(kept(widths, 54, &[2, 3]), [true; 4]);
         assert_eq!(kept(widths, 48, &[2, 3]), [true, true, false, true]);
-        assert_eq!(kept(widths, 40, &[2, 3]), [true, true, false, false]);
+        assert_eq!(kept(widths, 23, &[2, 3]), [true, true, false, false]);
         // What cannot be done without stays, however narrow it is.
         assert_eq!(kept(widths, 5, &[2, 3]), [true, true, false, false]);
+    }
+
+    #[test]
+    fn a_wide_column_that_goes_gives_narrow_ones_their_place_back() {
+        let widths = [10, 8, 6, 30];
+        assert_eq!(kept(widths, 40, &[1, 2, 3]), [true, true, true, false]);
+        assert_eq!(kept(widths, 19, &[1, 2, 3]), [true, true, false, false]);
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use cosmos::{
-    cli::terminal::{self, End, Options, StdinKind},
+    cli::terminal::{self, DetachKeys, End, StdinKind},
     docker::attach::{AttachOptions, ExecOptions},
 };
 use rustix::{
@@ -54,7 +54,7 @@ async fn as_child() {
                     client().exec(&container, &options).await.unwrap().1
                 }
             };
-            terminal::interact(session, &Options::default()).await
+            terminal::interact(session, &DetachKeys::default()).await
         }
         "attach" => {
             let options = AttachOptions {
@@ -63,7 +63,7 @@ async fn as_child() {
                 ..AttachOptions::default()
             };
             let session = client().attach(&container, options).await.unwrap();
-            terminal::interact(session, &Options::default()).await
+            terminal::interact(session, &DetachKeys::default()).await
         }
         _ => {
             let options = ExecOptions {

@@ -7,7 +7,7 @@ use super::{
         idle,
         support::{Place, docker, inspect, output, until},
     },
-    is_whole, settles,
+    figure, is_whole, settles,
 };
 
 fn networks(container: &str) -> String {
@@ -49,9 +49,9 @@ fn four_services_broken_by_hand_at_once_are_all_mended() {
             && place.running("removed").is_some_and(|id| id != removed);
         is_mended.then_some(())
     });
-    eprintln!(
-        "four services mended {:?} after the last was broken",
-        began.elapsed()
+    figure(
+        "the last of four services was broken: all are mended",
+        began,
     );
     settles(&place);
     let history = place.cosmos(&["history", "--json"]).succeeded().stdout;
@@ -68,11 +68,13 @@ fn a_container_stopped_by_hand_runs_again_and_it_is_told_how_to_hold_it_stopped(
     let started = || inspect(&id, "{{.State.StartedAt}}").unwrap();
     let before = started();
     docker(&["stop", &id]);
+    let began = Instant::now();
     until("it runs again", || {
         (started() != before)
             .then(|| place.running("one"))
             .flatten()
     });
+    figure("stopped by hand: it runs", began);
     let told = "was stopped by hand; `cosmos stop one` holds it stopped";
     until("the proxy's log says so", || {
         let said = output("docker", &["logs", &place.proxy()]);

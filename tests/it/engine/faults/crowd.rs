@@ -1,11 +1,13 @@
 //! Many orders at once, of many processes.
 
+use std::time::Instant;
+
 use super::{
     super::workspace::{
         WEB, idle,
         support::{Place, docker, inspect, until},
     },
-    is_whole, settles, shop,
+    figure, is_whole, settles, shop,
 };
 
 /// What one process does at once with others, and how many of them there are.
@@ -14,8 +16,10 @@ const CROWD: usize = 50;
 #[test]
 fn fifty_ups_at_once_make_one_of_each_and_each_is_told_the_truth() {
     let place = Place::new(&(WEB.to_owned() + &shop(&[("one", 0), ("two", 0)])));
+    let began = Instant::now();
     let ups: Vec<_> = (0..CROWD).map(|_| place.begin(&["up"])).collect();
     let said: Vec<_> = ups.into_iter().map(|up| up.end().succeeded()).collect();
+    figure("the last of fifty `up`s ends", began);
     // Whoever did it says so; for all others it was done already.
     let did = said
         .iter()
@@ -58,10 +62,12 @@ fn a_config_saved_while_an_apply_runs_is_what_holds_in_the_end() {
     until("it is in the middle", || place.running("web"));
     let web = place.id("web");
     place.write("cosmos.toml", &after);
+    let began = Instant::now();
     let second = place.begin(&["up"]);
     for up in [first, second] {
         let _ = up.end().succeeded();
     }
+    figure("saved in the middle of an apply: it holds", began);
     let value = inspect(&place.container("one"), "{{.Config.Env}}").unwrap();
     assert!(value.contains("VALUE=new"), "{value}");
     // What the second one did not change went on as the first had begun it.

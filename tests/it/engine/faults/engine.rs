@@ -1,6 +1,6 @@
 //! An engine that is slow, wrong or deaf, through the chaos socket.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
     super::workspace::{
@@ -8,7 +8,7 @@ use super::{
         support::{Place, docker, inspect, until},
     },
     chaos::{Chaos, Fault},
-    is_whole, setting, settles, shop,
+    figure, is_whole, setting, settles, shop,
 };
 
 /// A workspace behind the chaos, up and at rest.
@@ -29,12 +29,15 @@ fn a_call_that_hangs_is_named_in_status_and_the_other_services_go_on() {
         "cosmos.toml",
         &(idle("one", "") + &idle("stuck", "") + &idle("two", "")),
     );
+    let began = Instant::now();
     let up = place.begin(&["up"]);
     until("the others go on", || place.running("two"));
+    figure("a call hangs: the others run", began);
     let told = until("the call is named", || {
         place.service("stuck")["note"].as_str().map(str::to_owned)
     });
     assert!(told.contains(&format!("`launch {stuck}`")), "{told}");
+    figure("a call hangs: it is named", began);
     chaos.calm();
     let _ = up.end().succeeded();
     settles(&place);
@@ -58,8 +61,14 @@ fn an_engine_that_fails_every_change_is_told_and_changes_nothing_until_it_is_wel
     place.write("cosmos.toml", &shop(&[("one", 2), ("two", 2)]));
     let _ = place.cosmos(&["up"]).ended(1).told(&["a bad day"]);
     assert!(all_run());
+    let refused = chaos.count("POST", "/containers/create");
     chaos.calm();
+    let began = Instant::now();
     is_whole(&place);
+    figure(
+        &format!("{refused} calls failed, and the engine is well: all is as declared"),
+        began,
+    );
     settles(&place);
 }
 
@@ -79,7 +88,9 @@ fn a_list_that_is_cut_or_garbage_is_no_world_without_containers() {
         let said = place.cosmos(&["status"]);
         assert_eq!(said.code, 1, "{fault:?}: {said}");
         chaos.calm();
+        let began = Instant::now();
         until("it runs again", || place.running("one"));
+        figure("lists are whole again: it runs", began);
         assert_eq!(
             place.containers(&["kind=service"]),
             [place.container("one")]
@@ -98,7 +109,9 @@ fn a_conflict_that_another_look_explains_is_not_doubled() {
     place.write("cosmos.toml", &shop(&[("one", 1), ("two", 1)]));
     let _ = place.cosmos(&["up"]).ended(1);
     chaos.calm();
+    let began = Instant::now();
     settles(&place);
+    figure("the answer was lost: there is one of it", began);
     is_whole(&place);
 }
 
@@ -114,9 +127,14 @@ fn events_that_are_lost_are_made_up_for_as_the_stream_is_opened_again() {
     });
     docker(&["rm", "-f", &id]);
     chaos.calm();
+    let began = Instant::now();
     until("it is made again", || {
         place.running("one").filter(|now| *now != id)
     });
+    figure(
+        "events are heard again: what was removed meanwhile runs",
+        began,
+    );
     settles(&place);
     is_whole(&place);
 }
@@ -151,7 +169,12 @@ fn a_slow_engine_only_takes_longer() {
     let chaos = Chaos::new();
     chaos.on("", "", Fault::Delay(Duration::from_millis(100)));
     let place = Place::new(&shop(&[("one", 1), ("two", 1)])).through(chaos.socket());
+    let began = Instant::now();
     is_whole(&place);
+    figure(
+        "every call takes 0.1 s more: two `up`s and the proxy",
+        began,
+    );
     chaos.calm();
     settles(&place);
 }

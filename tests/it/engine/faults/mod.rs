@@ -20,7 +20,7 @@ mod soak;
 mod state;
 mod world;
 
-use std::{collections::BTreeSet, env, fmt::Display, str::FromStr};
+use std::{collections::BTreeSet, env, fmt::Display, str::FromStr, time::Instant};
 
 use super::workspace::{
     idle,
@@ -124,6 +124,14 @@ impl Drop for Last {
             eprintln!("seen last: {}", self.0);
         }
     }
+}
+
+/// Says how long something took since a fault: what docs/reliability.md has as its figure.
+fn figure(what: &str, since: Instant) {
+    eprintln!(
+        "figure: {what} after {:.2} s",
+        since.elapsed().as_secs_f64()
+    );
 }
 
 /// `up` goes through, and another one finds nothing to do.

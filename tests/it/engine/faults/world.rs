@@ -4,6 +4,7 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpListener,
     thread,
+    time::Instant,
 };
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
         WEB, idle,
         support::{Place, docker, free_port, inspect, output, until},
     },
-    is_whole, settles,
+    figure, is_whole, settles,
 };
 
 fn answers(place: &Place) {
@@ -42,12 +43,17 @@ fn a_network_deleted_by_hand_is_made_again_with_all_that_was_in_it() {
         docker(&["network", "disconnect", "-f", &network, member]);
     }
     docker(&["network", "rm", &network]);
+    let began = Instant::now();
     docker(&["unpause", &place.proxy()]);
     until("it is made again", || {
         let now = id();
         (!now.trim().is_empty() && now != before).then_some(())
     });
     answers(&place);
+    figure(
+        "the network is there with its members and requests pass",
+        began,
+    );
     settles(&place);
     assert_eq!(ids, ["web", "one"].map(|name| place.id(name)));
     is_whole(&place);
@@ -61,7 +67,9 @@ fn a_port_that_somebody_holds_keeps_one_service_waiting_until_it_is_free() {
     let _ = place.cosmos(&["up"]).ended(1).told(&[&port.to_string()]);
     assert!(place.running("two").is_some());
     drop(holder);
+    let began = Instant::now();
     until("it runs with nobody's order", || place.running("one"));
+    figure("the port is free: its service runs", began);
     settles(&place);
     is_whole(&place);
 }
@@ -87,9 +95,11 @@ fn a_stranger_with_copied_labels_is_told_of_and_left_alone() {
     let told = said.stdout.clone() + &said.stderr;
     assert!(told.contains(&name), "{said}");
     docker(&["kill", &id]);
+    let began = Instant::now();
     until("ours is healed", || {
         place.running("one").filter(|now| *now == id)
     });
+    figure("ours was killed beside the stranger: it runs", began);
     let _ = place.cosmos(&["down"]).succeeded();
     let still = inspect(&stranger, "{{.State.Running}}");
     assert_eq!(still.as_deref(), Some("true"));
@@ -152,7 +162,9 @@ fn a_registry_that_says_no_keeps_only_its_own_service_waiting_and_is_told() {
         assert!(note.contains(told), "{status}: {note}");
         // The image comes to be there: nobody has to say it.
         docker(&["tag", "busybox:latest", &image]);
+        let began = Instant::now();
         until("it runs with nobody's order", || place.running("far"));
+        figure(&format!("{status}, and the image is there: it runs"), began);
         is_whole(&place);
         drop(place);
         docker(&["rmi", &image]);
@@ -207,6 +219,7 @@ fn an_address_that_is_anothers_now_never_gets_what_was_for_the_one_before() {
         let answer = place.get("web", "/").unwrap();
         assert_eq!(answer.status, 503, "{answer:?}");
     }
+    eprintln!("figure: 20 requests meanwhile, none of them led to the other");
     let _ = place.cosmos(&["start", "web"]).succeeded();
     until("the service itself answers again", || {
         let answer = place.get("web", "/").ok()?;
@@ -230,11 +243,14 @@ fn a_registry_that_never_answers_keeps_only_its_own_service_waiting() {
         "cosmos.toml",
         &(idle("one", "") + &idle("two", "") + &idle("far", "").replace("busybox:latest", &image)),
     );
+    let began = Instant::now();
     let _up = place.begin(&["up"]);
     until("the others go on", || place.running("two"));
+    figure("a registry never answers: the others run", began);
     let told = until("it is told what it waits for", || {
         place.service("far")["note"].as_str().map(str::to_owned)
     });
     assert!(told.contains(&format!("`pull {image}`")), "{told}");
+    figure("a registry never answers: it is told", began);
     drop(registry);
 }

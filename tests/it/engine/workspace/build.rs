@@ -99,12 +99,16 @@ fn a_step_that_fails_is_told_with_its_line_its_output_and_what_to_do() {
         )
         .with("DOCKER_BUILDKIT", buildkit);
         let failed = place.cosmos(&["build"]).ended(1);
-        let _ = failed.told(&[
+        let what_to_do = [
             "ended with exit code 3\n",
             "\n  --> Dockerfile:5\n",
-            "\n  | for you\n",
             "\nhint: mend it, and build it again: `cosmos build app`\n",
-        ]);
+        ];
+        let failed = failed.told(&what_to_do);
+        // Once, where each line stays.
+        assert_eq!(failed.stderr.matches("for you").count(), 1, "{failed}");
+        let quiet = place.cosmos(&["-q", "build"]).ended(1);
+        let _ = quiet.told(&what_to_do).told(&["\n  | for you\n"]);
     }
 }
 

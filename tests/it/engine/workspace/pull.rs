@@ -248,6 +248,10 @@ fn a_pull_says_what_is_new_and_goes_on_past_what_is_not_there() {
         "{first}"
     );
     assert!(!first.stdout.contains("busybox"), "{first}");
+    // A line, not one for each layer.
+    let of_image = |line: &&str| line.starts_with(&image);
+    let lines: Vec<_> = first.stderr.lines().filter(of_image).collect();
+    assert_eq!(lines, [format!("{image}: pulling")], "{first}");
 
     let again = place.cosmos(&["pull", "one"]).succeeded();
     assert_eq!(again.stdout, format!("up to date: {image}\n"));

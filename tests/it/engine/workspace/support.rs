@@ -167,9 +167,15 @@ impl Place {
     }
 
     fn for_a_terminal(&self, arguments: &[&str]) -> Command {
-        let mut command = self.command("setsid", &self.folder);
+        // Signals as a shell has them: whoever runs the tests may ignore some, as `nohup` does.
+        let mut command = self.command("env", &self.folder);
         command
-            .args(["--ctty", env!("CARGO_BIN_EXE_cosmos")])
+            .args([
+                "--default-signal",
+                "setsid",
+                "--ctty",
+                env!("CARGO_BIN_EXE_cosmos"),
+            ])
             .args(arguments)
             .env("TERM", "xterm-256color")
             .env("NO_COLOR", "1");

@@ -1,5 +1,7 @@
 //! `cosmos wait`, from outside: its exit code, and what it says.
 
+use serde_json::json;
+
 use super::{
     WEB, idle,
     support::{Place, until},
@@ -12,6 +14,9 @@ fn what_is_started_without_waiting_can_be_waited_for() {
     let said = place.cosmos(&["wait", "web", "one"]).succeeded();
     assert_eq!(said.stdout, "web is ready\none is ready\n");
     assert_eq!(place.get("web", "/").unwrap().status, 200);
+    let told = place.cosmos(&["wait", "web", "--json"]).succeeded().json();
+    let met = json!([{ "name": "web", "is": "ready" }]);
+    assert_eq!(told, json!({ "schema": 1, "met": met }));
 }
 
 #[test]
