@@ -11,7 +11,8 @@ use super::{
     args::{Global, Status as Args},
     bootstrap, context,
     error::Failure,
-    ui::{age, columns_that_fit, outln, printable, shown_hold, table, table_lines},
+    output_width,
+    ui::{age, columns_that_fit, folded, outln, printable, shown_hold, table, table_lines},
 };
 use crate::api::{
     client::{Client, encoded},
@@ -135,7 +136,11 @@ fn lines(status: &Status, client: &Client) -> Vec<String> {
     for row in &rows {
         let left_out = [URL, NOTE].into_iter().filter(|at| !is_kept[*at]);
         let said = left_out.filter(|at| !row[*at].is_empty());
-        lines.extend(said.map(|at| format!("{}: {}", row[0], row[at])));
+        let width = output_width().unwrap_or(usize::MAX);
+        for at in said {
+            let line = format!("{}: {}", row[0], row[at]);
+            lines.extend(folded(&line, width).lines().map(str::to_owned));
+        }
     }
     if !status.commands.is_empty() {
         let mut rows = table(["COMMAND", "STATE", "SINCE"]);

@@ -167,15 +167,9 @@ impl Place {
     }
 
     fn for_a_terminal(&self, arguments: &[&str]) -> Command {
-        // Signals as a shell has them: whoever runs the tests may ignore some, as `nohup` does.
-        let mut command = self.command("env", &self.folder);
+        let mut command = self.command("setsid", &self.folder);
         command
-            .args([
-                "--default-signal",
-                "setsid",
-                "--ctty",
-                env!("CARGO_BIN_EXE_cosmos"),
-            ])
+            .args(["--ctty", env!("CARGO_BIN_EXE_cosmos")])
             .args(arguments)
             .env("TERM", "xterm-256color")
             .env("NO_COLOR", "1");
