@@ -309,40 +309,38 @@ impl Screen {
         self.problems.push(problem.clone());
     }
 
+    fn layer(&mut self, what: &str, id: &str, status: &str, bytes: (u64, u64)) {
+        match &mut self.form {
+            Form::InPlace(form) => {
+                let shown = form.pulls.layer(what, id, status, bytes);
+                form.image(what, &shown);
+            }
+            Form::Lines { pulls } => {
+                if let Some(line) = pulls.line(what, id, status, bytes, Instant::now()) {
+                    sayln!("{}", printable(&line));
+                }
+            }
+            Form::Silent | Form::Json => {}
+        }
+    }
+
     fn progressed(&mut self, what: &str, progress: &Progress) {
         match (&mut self.form, progress) {
             (
-                Form::InPlace(form),
+                _,
                 Progress::Layer {
                     id,
                     status,
                     current,
                     total,
                 },
-            ) => {
-                let shown = form.pulls.layer(what, id, status, (*current, *total));
-                form.image(what, &shown);
-            }
+            ) => self.layer(what, id, status, (*current, *total)),
             (Form::InPlace(form), Progress::Build { step, state }) => {
                 form.end_images();
                 let title = self.builds.title(what, step);
                 form.step((what.to_owned(), step.id), &title, state);
             }
             (Form::InPlace(form), Progress::Line { text, .. }) => form.tail(plain(text)),
-            (
-                Form::Lines { pulls },
-                Progress::Layer {
-                    id,
-                    status,
-                    current,
-                    total,
-                },
-            ) => {
-                let line = pulls.line(what, id, status, (*current, *total), Instant::now());
-                if let Some(line) = line {
-                    sayln!("{}", printable(&line));
-                }
-            }
             (Form::Lines { .. }, _) => {
                 if let Some(line) = self.builds.line(what, progress) {
                     sayln!("{line}");
