@@ -70,13 +70,14 @@ fn what_passes_is_followed() {
     let mut following = place.begin(&["http", "-f", "path:/cgi-bin/echo"]);
     let out = following.child().stdout.take().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(out));
-    // Until it follows, nobody knows what it will see.
-    let said = std::thread::spawn(move || lines.next().unwrap().unwrap());
+    // Until it follows, nobody knows what it will see. What reads it stays: a further
+    // line that nobody takes would end it before the interrupt does.
+    let said = std::thread::spawn(move || (lines.next().unwrap().unwrap(), lines));
     until("its line", || {
         send(&place, "POST", "/cgi-bin/echo", &[], "x");
         said.is_finished().then_some(())
     });
-    let line = said.join().unwrap();
+    let (line, _lines) = said.join().unwrap();
     assert!(line.contains("200 POST   /cgi-bin/echo"), "{line}");
     following.interrupt();
     assert_eq!(following.end().code, 130);
