@@ -1,9 +1,13 @@
 //! The CLI's end of the wire.
 //!
-//! A connection a request: they are loopback connections, and a stream holds
-//! its own for as long as it lasts.
+//! A stream holds its connection for as long as it lasts. One whose answer was read
+//! whole is kept for the next question: who listens there has shown who it is.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -32,6 +36,7 @@ use crate::{
 pub struct Client {
     address: SocketAddr,
     token: String,
+    kept: Arc<Mutex<Option<Sender>>>,
 }
 
 /// Why a call came to nothing.
@@ -62,12 +67,22 @@ pub enum ClientError {
 }
 
 type Sender = hyper::client::conn::http1::SendRequest<RequestBody>;
+/// A yes, and the connection it came on.
+struct Answer {
+    response: Response<Incoming>,
+    sender: Sender,
+}
+
 type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
 
 impl Client {
     /// A client of the server at an address, with the token it asks for.
     pub fn new(address: SocketAddr, token: String) -> Self {
-        Self { address, token }
+        Self {
+            address,
+            token,
+            kept: Arc::default(),
+        }
     }
 
     /// Where the server is.
@@ -80,8 +95,7 @@ impl Client {
     /// # Errors
     /// If it cannot be reached or says no.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.whole(self.send(Method::GET, path, empty()).await?)
-            .await
+        self.call(Method::GET, path).await
     }
 
     /// Sends JSON and reads the answer whole.
@@ -120,8 +134,8 @@ impl Client {
         body: Option<&B>,
     ) -> Result<impl Stream<Item = Result<Event, ClientError>> + use<B>, ClientError> {
         let body = body.map_or_else(empty, |body| json(body));
-        let response = self.send(method, path, body).await?;
-        Ok(self.event_lines(response))
+        let answer = self.send(method, path, body).await?;
+        Ok(self.event_lines(answer.response))
     }
 
     /// Sends the context of a build as it comes and follows the events that answer.
@@ -137,10 +151,10 @@ impl Client {
         // Our types have string keys only, which is all that can fail here.
         let build = STANDARD.encode(serde_json::to_vec(build).unwrap_or_default());
         let header = (BUILD_HEADER, build.as_str());
-        let response = self
+        let answer = self
             .send_with(Method::PUT, "/images", Some(header), body)
             .await?;
-        Ok(self.event_lines(response))
+        Ok(self.event_lines(answer.response))
     }
 
     /// Takes a body of bytes as it comes.
@@ -151,10 +165,10 @@ impl Client {
         &self,
         path: &str,
     ) -> Result<impl Stream<Item = Result<Bytes, ClientError>> + use<>, ClientError> {
-        let response = self.send(Method::GET, path, empty()).await?;
+        let answer = self.send(Method::GET, path, empty()).await?;
         let client = self.clone();
-        let parts = response.into_body().into_data_stream();
-        Ok(parts.map(move |part| part.map_err(|error| client.cut(error))))
+        let parts = answer.response.into_body().into_data_stream();
+        Ok(parts.map(move |part| part.map_err(|error| client.unreachable(error))))
     }
 
     /// Sends files for a service as they come, and reads the answer whole.
@@ -178,8 +192,8 @@ impl Client {
         &self,
         path: &str,
     ) -> Result<impl Stream<Item = Result<LogChunk, ClientError>> + use<>, ClientError> {
-        let response = self.send(Method::GET, path, empty()).await?;
-        Ok(self.split(response, take_frame))
+        let answer = self.send(Method::GET, path, empty()).await?;
+        Ok(self.split(answer.response, take_frame))
     }
 
     async fn send(
@@ -187,7 +201,7 @@ impl Client {
         method: Method,
         path: &str,
         body: RequestBody,
-    ) -> Result<Response<Incoming>, ClientError> {
+    ) -> Result<Answer, ClientError> {
         self.send_with(method, path, None, body).await
     }
 
@@ -197,50 +211,75 @@ impl Client {
         path: &str,
         header: Option<(&str, &str)>,
         body: RequestBody,
-    ) -> Result<Response<Incoming>, ClientError> {
-        let unreachable =
-            |source: Box<dyn std::error::Error + Send + Sync>| ClientError::Unreachable {
-                address: self.address,
-                source,
-            };
+    ) -> Result<Answer, ClientError> {
+        // What only asks may be asked twice: the kept connection may have ended unseen.
+        let kept = match method {
+            Method::GET => self.kept().take(),
+            _ => None,
+        };
+        if let Some(mut kept) = kept
+            && kept.ready().await.is_ok()
+        {
+            let request = self.request(&method, path, header, empty())?;
+            if let Ok(response) = kept.send_request(request).await {
+                return self.answer(response, kept).await;
+            }
+        }
+        let mut sender = self.connect().await?;
+        self.is_proven(&mut sender).await?;
+        let request = self.request(&method, path, header, body)?;
+        let response = sender.send_request(request).await;
+        self.answer(response.map_err(|error| self.unreachable(error))?, sender)
+            .await
+    }
+
+    async fn connect(&self) -> Result<Sender, ClientError> {
         let stream = TcpStream::connect(self.address)
             .await
-            .map_err(|error| unreachable(error.into()))?;
+            .map_err(|error| self.unreachable(error))?;
         // Small requests must not wait for an acknowledgement.
         stream
             .set_nodelay(true)
-            .map_err(|error| unreachable(error.into()))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .map_err(|error| self.unreachable(error))?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| unreachable(error.into()))?;
+            .map_err(|error| self.unreachable(error))?;
         tokio::spawn(connection);
-        self.is_proven(&mut sender).await?;
+        Ok(sender)
+    }
+
+    fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        header: Option<(&str, &str)>,
+        body: RequestBody,
+    ) -> Result<Request<RequestBody>, ClientError> {
         let mut request = Request::builder();
         if let Some((name, value)) = header {
             request = request.header(name, value);
         }
-        let request = request
+        request
             .method(method)
             .uri(format!("{PREFIX}{path}"))
             .header(header::HOST, format!("localhost:{}", self.address.port()))
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
             .header(header::CONTENT_TYPE, "application/json")
             .body(body)
-            .map_err(|error| unreachable(error.into()))?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|error| unreachable(error.into()))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
+            .map_err(|error| self.unreachable(error))
+    }
+
+    /// The answer, unless it is no.
+    async fn answer(
+        &self,
+        response: Response<Incoming>,
+        sender: Sender,
+    ) -> Result<Answer, ClientError> {
         let status = response.status();
-        let body = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|error| unreachable(error.into()))?
-            .to_bytes();
+        if status.is_success() {
+            return Ok(Answer { response, sender });
+        }
+        let body = self.read(response).await?;
         match serde_json::from_slice::<ErrorBody>(&body) {
             Ok(body) => Err(ClientError::Refused {
                 status,
@@ -259,10 +298,7 @@ impl Client {
             address: self.address,
         };
         let mut random = [0_u8; 32];
-        getrandom::fill(&mut random).map_err(|error| ClientError::Unreachable {
-            address: self.address,
-            source: error.to_string().into(),
-        })?;
+        getrandom::fill(&mut random).map_err(|error| self.unreachable(error.to_string()))?;
         let challenge = hex(&random);
         let request = Request::builder()
             .uri(format!("{PREFIX}/version"))
@@ -273,35 +309,35 @@ impl Client {
         let response = sender
             .send_request(request)
             .await
-            .map_err(|error| self.cut(error))?;
+            .map_err(|error| self.unreachable(error))?;
         let shown = response.headers().get(PROOF).cloned();
-        response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|error| self.cut(error))?;
+        self.read(response).await?;
         let expected = proof(&self.token, &challenge, self.address.port());
         match (shown, expected) {
-            (Some(shown), Some(expected)) if shown.as_bytes() == expected.as_bytes() => {
-                sender.ready().await.map_err(|error| self.cut(error))
-            }
+            (Some(shown), Some(expected)) if shown.as_bytes() == expected.as_bytes() => sender
+                .ready()
+                .await
+                .map_err(|error| self.unreachable(error)),
             _ => Err(stranger()),
         }
     }
 
-    async fn whole<T: DeserializeOwned>(
-        &self,
-        response: Response<Incoming>,
-    ) -> Result<T, ClientError> {
-        let body = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(|error| self.cut(error))?
-            .to_bytes();
+    async fn whole<T: DeserializeOwned>(&self, answer: Answer) -> Result<T, ClientError> {
+        let body = self.read(answer.response).await?;
+        *self.kept() = Some(answer.sender);
         serde_json::from_slice(&body).map_err(|_| ClientError::Stranger {
             address: self.address,
         })
+    }
+
+    async fn read(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
+        let body = response.into_body().collect().await;
+        Ok(body.map_err(|error| self.unreachable(error))?.to_bytes())
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Sender>> {
+        // Nothing panics while it is held.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn event_lines(
@@ -341,7 +377,9 @@ impl Client {
                             Ok(frame) => {
                                 buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| data))
                             }
-                            Err(error) => return Some((Err(client.cut(error)), (body, buffer))),
+                            Err(error) => {
+                                return Some((Err(client.unreachable(error)), (body, buffer)));
+                            }
                         }
                     }
                 }
@@ -357,14 +395,17 @@ impl Client {
         &self,
         path: &str,
     ) -> Result<impl Stream<Item = Result<T, ClientError>> + use<T>, ClientError> {
-        let response = self.send(Method::GET, path, empty()).await?;
-        Ok(self.json_lines(response))
+        let answer = self.send(Method::GET, path, empty()).await?;
+        Ok(self.json_lines(answer.response))
     }
 
-    fn cut(&self, error: hyper::Error) -> ClientError {
+    fn unreachable(
+        &self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> ClientError {
         ClientError::Unreachable {
             address: self.address,
-            source: error.into(),
+            source: source.into(),
         }
     }
 }
@@ -422,7 +463,76 @@ fn take_frame(buffer: &mut BytesMut) -> Option<LogChunk> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::{
+        io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+        net::TcpListener,
+    };
+
     use super::*;
+
+    /// A server that shows who it is, and on each connection answers so many questions
+    /// with the connection's number.
+    async fn server(questions: usize) -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            for number in 1.. {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(answer(stream, number, questions, address.port()));
+            }
+        });
+        Client::new(address, "t".to_owned())
+    }
+
+    async fn answer(stream: TcpStream, number: u8, questions: usize, port: u16) {
+        let mut stream = BufReader::new(stream);
+        // One more: whoever comes first asks who we are.
+        for _ in 0..=questions {
+            let head = head(&mut stream).await;
+            let mut lines = head.iter();
+            let shown = lines
+                .find_map(|line| line.strip_prefix("cosmos-challenge: "))
+                .and_then(|challenge| proof("t", challenge, port))
+                .map(|proof| format!("{PROOF}: {proof}\r\n"))
+                .unwrap_or_default();
+            let answer = format!("HTTP/1.1 200 OK\r\n{shown}Content-Length: 1\r\n\r\n{number}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    }
+
+    async fn head(stream: &mut BufReader<TcpStream>) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            match line.trim_end() {
+                "" => return lines,
+                text => lines.push(text.to_owned()),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_next_is_asked_on_the_same_connection() {
+        let client = server(3).await;
+        for _ in 0..3 {
+            assert_eq!(client.get::<u8>("/x").await.unwrap(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_has_ended_is_not_asked() {
+        let client = server(1).await;
+        assert_eq!(client.get::<u8>("/x").await.unwrap(), 1);
+        assert_eq!(client.get::<u8>("/x").await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_changes_something_is_sent_once_and_on_a_connection_of_its_own() {
+        let client = server(2).await;
+        assert_eq!(client.get::<u8>("/x").await.unwrap(), 1);
+        assert_eq!(client.call::<u8>(Method::DELETE, "/x").await.unwrap(), 2);
+    }
 
     #[test]
     fn a_frame_is_taken_only_when_it_is_whole() {

@@ -173,6 +173,10 @@ impl Engine for DockerEngine {
         observe::observe(self.client(), self.installation(), &self.shared.last_look).boxed()
     }
 
+    fn glance(&self) -> BoxFuture<'_, Result<Option<Observed>, EngineError>> {
+        observe::glance(self.client(), &self.shared.last_look).boxed()
+    }
+
     fn perform<'a>(
         &'a self,
         action: &'a Action,

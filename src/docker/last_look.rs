@@ -3,7 +3,8 @@
 //! It is trusted while nothing can have changed: the stream of events is
 //! unbroken and said nothing since, and the list of containers reads as it did.
 //! An event can be late, a list cannot; a list does not know everything, events
-//! do. A look older than [`TRUSTED_FOR`] is made anew all the same.
+//! do. A look older than [`TRUSTED_FOR`] is made anew all the same. Whoever only tells
+//! people how things are does without the list.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -28,6 +29,19 @@ struct State {
     held: Option<Held>,
 }
 
+impl State {
+    /// What is held and may be trusted.
+    fn held(&self) -> Option<&Held> {
+        let held = self.held.as_ref().filter(|_| self.is_followed)?;
+        (held.at.elapsed() < TRUSTED_FOR).then_some(held)
+    }
+
+    /// The same, if nothing was said since.
+    fn held_since(&self, began: Began) -> Option<&Held> {
+        self.held().filter(|_| self.epoch == began.0)
+    }
+}
+
 struct Held {
     at: Instant,
     /// The list of containers, in whatever form its reader compares.
@@ -47,22 +61,19 @@ impl LastLook {
 
     /// Whether there is a look that a list could confirm.
     pub(super) fn is_held(&self) -> bool {
-        let state = self.lock();
-        state.is_followed
-            && state
-                .held
-                .as_ref()
-                .is_some_and(|held| held.at.elapsed() < TRUSTED_FOR)
+        self.lock().held().is_some()
     }
 
     /// The last look, if the list reads as it did and nothing was said since.
     pub(super) fn confirmed(&self, began: Began, listed: &[String]) -> Option<Observed> {
         let state = self.lock();
-        if !state.is_followed || state.epoch != began.0 {
-            return None;
-        }
-        let held = state.held.as_ref()?;
-        (held.at.elapsed() < TRUSTED_FOR && held.listed == listed).then(|| held.observed.clone())
+        let held = state.held_since(began)?;
+        (held.listed == listed).then(|| held.observed.clone())
+    }
+
+    /// The last look, if nothing was said since.
+    pub(super) fn unchanged(&self, began: Began) -> Option<Observed> {
+        Some(self.lock().held_since(began)?.observed.clone())
     }
 
     /// Keeps a look, unless something may have changed since it began.
@@ -117,6 +128,7 @@ mod tests {
     fn a_look_is_trusted_while_nothing_was_said() {
         let last = kept();
         assert!(last.confirmed(last.begin(), &list()).is_some());
+        assert!(last.unchanged(last.begin()).is_some());
     }
 
     #[test]
@@ -128,8 +140,12 @@ mod tests {
     #[test]
     fn an_event_makes_the_last_look_worthless() {
         let last = kept();
+        let began = last.begin();
         last.changed();
-        assert!(last.confirmed(last.begin(), &list()).is_none());
+        for began in [began, last.begin()] {
+            assert!(last.confirmed(began, &list()).is_none());
+            assert!(last.unchanged(began).is_none());
+        }
     }
 
     #[test]

@@ -285,6 +285,29 @@ impl Controller {
         Ok(look.unwrap_or_else(|| self.looked.borrow().clone()))
     }
 
+    /// The same for whoever only tells people: while nothing changes it costs the engine
+    /// next to nothing. What changed a moment ago may not be in it, so nobody else is
+    /// shown it.
+    ///
+    /// # Errors
+    /// If the engine does not answer.
+    pub async fn glance(&self) -> Result<Look, EngineError> {
+        let Some(mut observed) = self.engine.glance().await? else {
+            return self.look().await;
+        };
+        let workspaces: Vec<_> = self.lock_desired().values().cloned().collect();
+        for workspace in &workspaces {
+            self.probes.overlay_known(workspace, &mut observed);
+        }
+        let mut look = Look {
+            workspaces,
+            observed: Arc::new(observed),
+            number: self.looks.load(Ordering::Relaxed),
+        };
+        self.mark_leaving(&mut look);
+        Ok(look)
+    }
+
     /// The engine now, with what the probes of this workspace know.
     async fn seen(&self, desired: &Workspace) -> Result<Observed, Problem> {
         let mut observed = self

@@ -22,6 +22,15 @@ pub trait Engine: Send + Sync + 'static {
     /// Looks at everything, once.
     fn observe(&self) -> BoxFuture<'_, Result<Observed, EngineError>>;
 
+    /// What the last look saw, if the engine answers and told of nothing since. It costs
+    /// one small call, whatever there is to see. What changed a moment ago may not be in
+    /// it: for telling people, never for a plan.
+    ///
+    /// None where only a look can tell, as of an engine that remembers none.
+    fn glance(&self) -> BoxFuture<'_, Result<Option<Observed>, EngineError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Carries out one action. Done already is success: a container that runs
     /// is started, one that is gone is removed.
     ///

@@ -72,6 +72,10 @@ impl Engine for OneLook {
         self.look().boxed()
     }
 
+    fn glance(&self) -> BoxFuture<'_, Result<Option<Observed>, EngineError>> {
+        self.engine.glance()
+    }
+
     fn perform<'a>(
         &'a self,
         action: &'a Action,

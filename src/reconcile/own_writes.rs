@@ -132,6 +132,15 @@ impl Engine for OwnWrites {
         .boxed()
     }
 
+    fn glance(&self) -> BoxFuture<'_, Result<Option<Observed>, EngineError>> {
+        async move {
+            let began = Instant::now();
+            let seen = self.engine.glance().await?;
+            Ok(seen.filter(|observed| !self.is_contradicted(observed, began)))
+        }
+        .boxed()
+    }
+
     fn perform<'a>(
         &'a self,
         action: &'a Action,

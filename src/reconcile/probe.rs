@@ -84,57 +84,29 @@ impl Probes {
     /// Replaces what the engine thinks of readiness by what the probes of this
     /// workspace found, and sees to it that every running replica has its probe.
     pub fn overlay(&self, workspace: &Workspace, observed: &mut Observed) {
-        let key = workspace.identity.key();
         let mut alive = HashSet::new();
-        for container in &mut observed.containers {
-            let Some(owner) = &container.owner else {
-                continue;
-            };
-            if owner.kind != Kind::Service || owner.workspace.as_deref() != Some(key.as_str()) {
-                continue;
-            }
-            let Some(service) = owner
-                .name
-                .as_deref()
-                .and_then(|name| workspace.services.get(name))
-            else {
-                continue;
-            };
-            let Some(health) = &service.health else {
-                continue;
-            };
-            if matches!(health.probe, HealthProbe::Command { .. }) {
-                continue;
-            }
-            let ContainerState::Running { since } = container.state else {
-                container.readiness = Readiness::Starting;
-                continue;
-            };
-            let incarnation = Incarnation {
-                id: container.id.clone(),
-                since,
-            };
-            let address = container
-                .networks
-                .get(&workspace.network.name)
-                .copied()
-                .flatten();
-            container.readiness = self.result_of(&incarnation, health, container, address);
-            alive.insert(incarnation);
+        for probed in probed(workspace, observed) {
+            probed.container.readiness = self.result_of(&probed);
+            alive.insert(probed.incarnation);
         }
         self.forget_ended(observed, &alive);
     }
 
-    fn result_of(
-        &self,
-        incarnation: &Incarnation,
-        health: &Health,
-        container: &ObservedContainer,
-        address: Option<IpAddr>,
-    ) -> Readiness {
+    /// The same, and no probe begins or ends: for whoever only tells how things are.
+    pub fn overlay_known(&self, workspace: &Workspace, observed: &mut Observed) {
+        let watched = self.results.lock();
+        for probed in probed(workspace, observed) {
+            let known = watched.get(&probed.incarnation);
+            probed.container.readiness = known
+                .filter(|known| known.is_of(&probed))
+                .map_or(Readiness::Starting, |known| known.readiness);
+        }
+    }
+
+    fn result_of(&self, probed: &Probed) -> Readiness {
         let mut watched = self.results.lock();
-        if let Some(known) = watched.get(incarnation) {
-            if known.health == *health && known.address == address {
+        if let Some(known) = watched.get(&probed.incarnation) {
+            if known.is_of(probed) {
                 return known.readiness;
             }
             known.task.abort();
@@ -142,16 +114,16 @@ impl Probes {
         let task = tokio::spawn(watch_one(
             Arc::clone(&self.results),
             Arc::clone(&self.console),
-            incarnation.clone(),
-            health.clone(),
-            container.name.to_string(),
-            address,
+            probed.incarnation.clone(),
+            probed.health.clone(),
+            probed.container.name.to_string(),
+            probed.address,
         ));
         watched.insert(
-            incarnation.clone(),
+            probed.incarnation.clone(),
             Watched {
-                health: health.clone(),
-                address,
+                health: probed.health.clone(),
+                address: probed.address,
                 readiness: Readiness::Starting,
                 task: task.abort_handle(),
             },
@@ -179,6 +151,56 @@ impl Probes {
             }
             keep
         });
+    }
+}
+
+/// A container that runs and is probed by us.
+struct Probed<'a> {
+    container: &'a mut ObservedContainer,
+    incarnation: Incarnation,
+    health: &'a Health,
+    address: Option<IpAddr>,
+}
+
+/// The containers of a workspace that run and are probed by us. One that is to be
+/// probed and does not run is starting.
+fn probed<'a>(
+    workspace: &'a Workspace,
+    observed: &'a mut Observed,
+) -> impl Iterator<Item = Probed<'a>> {
+    let key = workspace.identity.key();
+    let containers = observed.containers.iter_mut();
+    containers.filter_map(move |container| {
+        let owner = container.owner.as_ref()?;
+        if owner.kind != Kind::Service || owner.workspace.as_deref() != Some(key.as_str()) {
+            return None;
+        }
+        let service = workspace.services.get(owner.name.as_deref()?)?;
+        let health = service.health.as_ref()?;
+        if matches!(health.probe, HealthProbe::Command { .. }) {
+            return None;
+        }
+        let ContainerState::Running { since } = container.state else {
+            container.readiness = Readiness::Starting;
+            return None;
+        };
+        let networks = &container.networks;
+        Some(Probed {
+            incarnation: Incarnation {
+                id: container.id.clone(),
+                since,
+            },
+            health,
+            address: networks.get(&workspace.network.name).copied().flatten(),
+            container,
+        })
+    })
+}
+
+impl Watched {
+    /// Whether it asks what is to be asked now, where it is to be asked.
+    fn is_of(&self, probed: &Probed) -> bool {
+        self.health == *probed.health && self.address == probed.address
     }
 }
 

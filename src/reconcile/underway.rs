@@ -130,6 +130,10 @@ impl Engine for Underway {
         self.engine.observe()
     }
 
+    fn glance(&self) -> BoxFuture<'_, Result<Option<Observed>, EngineError>> {
+        self.engine.glance()
+    }
+
     fn perform<'a>(
         &'a self,
         action: &'a Action,

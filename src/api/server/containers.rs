@@ -26,15 +26,15 @@ use crate::{
 pub(super) async fn list(
     State(management): State<Arc<Management>>,
 ) -> Result<Json<Containers>, Refused> {
-    let observed = management.controller.engine().observe().await?;
-    let adhoc = management.adhoc.ours(&observed)?;
+    let look = management.controller.glance().await?;
+    let adhoc = management.adhoc.ours(&look.observed)?;
     Ok(Json(Containers {
         schema: 1,
         adhoc: adhoc
             .into_iter()
             .map(|container| management.controller.container_status(container))
             .collect(),
-        workspaces: management.controller.all_status().await?,
+        workspaces: management.controller.statuses(&look),
     }))
 }
 

@@ -23,7 +23,8 @@ use crate::{
 pub(super) async fn list(
     State(management): State<Arc<Management>>,
 ) -> Result<Json<Vec<Status>>, Refused> {
-    Ok(Json(management.controller.all_status().await?))
+    let look = management.controller.glance().await?;
+    Ok(Json(management.controller.statuses(&look)))
 }
 
 pub(super) async fn status(

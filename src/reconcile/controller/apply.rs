@@ -219,7 +219,7 @@ impl Controller {
     pub async fn preview(&self, wish: &Wish) -> Result<Preview, Problem> {
         let (workspace, wanted) = self.selected(wish)?;
         self.refuse_strangers(&workspace)?;
-        let look = self.look().await.map_err(|error| Problem::from(&error))?;
+        let look = self.glance().await.map_err(|error| Problem::from(&error))?;
         let (desired, mut memory) = self
             .merged(wish, &workspace, &wanted)
             .map_err(|error| Problem::from(&error))?;

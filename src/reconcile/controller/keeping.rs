@@ -58,6 +58,10 @@ impl Engine for Keeping {
         self.engine.observe()
     }
 
+    fn glance(&self) -> BoxFuture<'_, Result<Option<Observed>, EngineError>> {
+        self.engine.glance()
+    }
+
     fn perform<'a>(
         &'a self,
         action: &'a Action,

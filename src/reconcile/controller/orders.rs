@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::{Controller, Event, not_up};
+use super::{Controller, Event, Look, not_up};
 use crate::{
     plan::{Action, Launch, plan, restart},
     reconcile::{
@@ -104,6 +104,19 @@ impl Controller {
             return Ok(Meant::Service { key, name });
         }
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
+        self.meant_at(&look, reference, workspace)
+    }
+
+    /// The same, as things were at that look.
+    pub(super) fn meant_at(
+        &self,
+        look: &Look,
+        reference: &str,
+        workspace: Option<&str>,
+    ) -> Result<Meant, Problem> {
+        if let Some((key, name)) = self.service_called(reference, workspace)? {
+            return Ok(Meant::Service { key, name });
+        }
         let mut ours = Vec::new();
         for container in &look.observed.containers {
             let is_ours = match container.owner.as_ref().map(|owner| owner.kind) {

@@ -148,21 +148,15 @@ impl Controller {
     /// # Errors
     /// If it is not up, or the engine cannot be looked at.
     pub async fn status(&self, key: &str) -> Result<Status, Problem> {
-        let look = self.look().await.map_err(|error| Problem::from(&error))?;
-        let workspace = look
-            .workspaces
-            .iter()
-            .find(|workspace| workspace.identity.key() == key);
-        Ok(self.status_of(&look, workspace.ok_or_else(|| not_up(key))?))
+        let look = self.glance().await.map_err(|error| Problem::from(&error))?;
+        self.status_at(&look, key)
     }
 
-    /// How every workspace is that is up.
-    ///
-    /// # Errors
-    /// If the engine cannot be looked at.
-    pub async fn all_status(&self) -> Result<Vec<Status>, Problem> {
-        let look = self.look().await.map_err(|error| Problem::from(&error))?;
-        Ok(self.statuses(&look))
+    /// How one workspace was at that look.
+    fn status_at(&self, look: &Look, key: &str) -> Result<Status, Problem> {
+        let mut workspaces = look.workspaces.iter();
+        let workspace = workspaces.find(|workspace| workspace.identity.key() == key);
+        Ok(self.status_of(look, workspace.ok_or_else(|| not_up(key))?))
     }
 
     /// How every workspace was at that look.
@@ -178,9 +172,10 @@ impl Controller {
     /// # Errors
     /// If nothing is meant, or more than one thing.
     pub async fn find(&self, reference: &str, workspace: Option<&str>) -> Result<Found, Problem> {
-        match self.meant(reference, workspace).await? {
+        let look = self.glance().await.map_err(|error| Problem::from(&error))?;
+        match self.meant_at(&look, reference, workspace)? {
             Meant::Service { key, name } => {
-                let status = self.status(&key).await?;
+                let status = self.status_at(&look, &key)?;
                 let service = status
                     .services
                     .into_iter()

@@ -111,7 +111,7 @@ impl Controller {
         loop {
             world.mark_unchanged();
             probes.mark_unchanged();
-            let look = self.look().await.map_err(|error| Problem::from(&error))?;
+            let look = self.glance().await.map_err(|error| Problem::from(&error))?;
             let mut workspaces = look.workspaces.iter();
             let workspace = workspaces
                 .find(|workspace| workspace.identity.key() == key)
