@@ -125,6 +125,36 @@ restart = "never"
     }
 }
 
+/// The checks of a `doctor` that say the same on every machine, as they are shown.
+fn stable_checks(shown: &str) -> String {
+    let stable = ["api", "version", "token", "leftovers", "ranges", "terminal"];
+    let mut is_kept = false;
+    let kept = shown.lines().filter(|line| {
+        let mut words = line.split_whitespace();
+        let begins = !line.starts_with(' ');
+        let name = words.nth(1).filter(|_| begins);
+        is_kept = match begins {
+            true => name.is_some_and(|name| stable.contains(&name)),
+            false => is_kept,
+        };
+        is_kept
+    });
+    kept.map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+#[test]
+fn what_a_doctor_says_fits_its_screen() {
+    let place = place("checked", SHOP);
+    let _ = place.cosmos(&["up"]).succeeded();
+    for columns in [120, 80, 40] {
+        let shown = screen(&place, columns, &["doctor"]);
+        for check in ["engine", "disk", "clock", "config"] {
+            assert!(shown.contains(check), "{shown}");
+        }
+        assert_snapshot!(format!("doctor_{columns}"), stable_checks(&shown));
+    }
+}
+
 /// A service that takes its time to stop.
 const STUBBORN: &str = r#"
 [services.db]
