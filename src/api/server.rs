@@ -27,7 +27,10 @@ pub(super) use containers::LogQuery;
 
 pub use live::Usages;
 
-use std::sync::{Arc, OnceLock, Weak, atomic::AtomicUsize};
+use std::{
+    sync::{Arc, OnceLock, Weak, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -39,7 +42,7 @@ use axum::{
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::sleep};
 
 use super::wire::{API_VERSION, ErrorBody, Event, PREFIX, Problem, Version};
 use crate::{
@@ -267,11 +270,16 @@ fn lines<T: Serialize + Send + 'static>(receiver: mpsc::Receiver<Vec<T>>) -> Res
 /// So many lines cross the wire at once, if they are there: each by itself costs a write.
 const AT_ONCE: usize = 512;
 
+/// After some lines, for more to be there. What is written without a pause is read in
+/// many lines at a time then, by all on its way, and the processor is left to whoever
+/// writes it. A line after a silence waits for nothing.
+const GATHERING: Duration = Duration::from_micros(500);
+
 /// Answers with a container's output in frames.
 pub(super) fn frames(
     chunks: impl Stream<Item = Result<LogChunk, EngineError>> + Send + 'static,
 ) -> Response {
-    let framed = chunks.ready_chunks(AT_ONCE).flat_map(|chunks| {
+    let framed = gathered(chunks).flat_map(|chunks| {
         let mut frames = BytesMut::new();
         let mut failed = None;
         for chunk in chunks {
@@ -284,6 +292,18 @@ pub(super) fn frames(
         stream::iter(whole.into_iter().chain(failed))
     });
     streamed("application/vnd.docker.multiplexed-stream", framed)
+}
+
+/// What is there, and after a while what is there by then.
+fn gathered<T>(items: impl Stream<Item = T> + Send) -> impl Stream<Item = Vec<T>> + Send {
+    let state = (Box::pin(items.ready_chunks(AT_ONCE)), false);
+    stream::unfold(state, |(mut items, is_begun)| async move {
+        if is_begun {
+            sleep(GATHERING).await;
+        }
+        let gathered = items.next().await?;
+        Some((gathered, (items, true)))
+    })
 }
 
 fn put_frame(frames: &mut BytesMut, chunk: &LogChunk) {

@@ -14,7 +14,7 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, st
 use self::{
     follow::{Following, Seen},
     show::Shown,
-    source::{Part, Source, Wanted},
+    source::{Part, Reader, Source, Wanted},
 };
 use super::{
     args::{Global, Logs, Project},
@@ -44,15 +44,16 @@ pub(super) async fn run(global: Global, args: Logs) -> Result<ExitCode, Failure>
     let (wanted, sources) = named(&global, &client, &args.names).await?;
     let is_all = matches!(wanted[..], [Wanted::Workspace(_)]);
     let mut shown = Shown::new(&args, is_all)?;
+    let reader = Reader::beside(&client).await;
     let stop = tokio::signal::ctrl_c();
     tokio::pin!(stop);
 
     let is_plain = args.grep.is_none() && !args.json && !args.timestamps;
     if let ([source], false, false, true) = (&sources[..], args.follow, is_all, is_plain) {
-        return pass(&client, source, part, &mut shown, &mut stop).await;
+        return pass(&reader, source, part, &mut shown, &mut stop).await;
     }
     // What is there already, in the order of time; then, what comes.
-    let begun = match past(&client, sources, part, &mut shown, &mut stop).await? {
+    let begun = match past(&reader, sources, part, &mut shown, &mut stop).await? {
         Past::Shown(begun) => begun,
         Past::Left(code) => return Ok(code),
     };
@@ -126,7 +127,7 @@ enum Past {
 
 /// Shows what all of them wrote until now, in the order of time.
 async fn past(
-    client: &Client,
+    reader: &Reader<'_>,
     sources: Vec<Source>,
     part: Part,
     shown: &mut Shown,
@@ -140,7 +141,7 @@ async fn past(
         ..part
     };
     let opened: Vec<_> = stream::iter(&sources)
-        .map(|source| source::open(client, &source.id, part))
+        .map(|source| reader.read(&source.id, part))
         .buffered(OPENED_AT_ONCE)
         .try_collect()
         .await?;
@@ -169,13 +170,13 @@ async fn past(
 
 /// What one container wrote, byte by byte.
 async fn pass(
-    client: &Client,
+    reader: &Reader<'_>,
     source: &Source,
     part: Part,
     shown: &mut Shown,
     stop: &mut Stop<'_, impl Future<Output = io::Result<()>>>,
 ) -> Result<ExitCode, Failure> {
-    let mut chunks = source::open(client, &source.id, part).await?;
+    let mut chunks = reader.read(&source.id, part).await?;
     loop {
         let written = match next(&mut chunks, shown, stop).await {
             Next::Some(chunk) => shown.pass(&chunk?),

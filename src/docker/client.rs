@@ -13,7 +13,6 @@ use std::{
     error::Error as StdError,
     future::Future,
     io,
-    path::PathBuf,
     pin::Pin,
     sync::{
         Arc,
@@ -25,7 +24,7 @@ use std::{
 
 use bollard::{BollardRequest, ClientVersion, Docker};
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::{TryStreamExt as _, stream::BoxStream};
 use http_body_util::BodyExt as _;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
@@ -46,7 +45,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use super::endpoint::Endpoint;
+use super::{endpoint::Endpoint, opened::Opened};
 use crate::reconcile::engine::EngineError;
 
 /// The newest API that is spoken here. Fixed, so that a newer engine answers as
@@ -227,8 +226,29 @@ impl Client {
     }
 
     /// Opens an answer that goes on.
-    pub(super) async fn open(&self, path: &Path) -> Result<Incoming, EngineError> {
-        Ok(self.send(Method::GET, &path.0, None).await?.into_body())
+    pub(super) async fn open(&self, path: &Path) -> Result<Opened, EngineError> {
+        let request = self.request(Method::GET, &path.0, bollard::body_full(Bytes::new()))?;
+        let mut request = versioned(request, self.minor.load(Ordering::Relaxed));
+        // As it is written on the wire: no pool is between that would see to it.
+        let host = HeaderValue::from_str(authority(&self.endpoint));
+        let host = host.map_err(|error| refused(0, error.to_string()))?;
+        request.headers_mut().insert(header::HOST, host);
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
+
+        let wire = connect(&self.endpoint).await;
+        let wire = wire.map_err(|error| self.lost(&error))?;
+        let opened = Opened::new(wire, request).await;
+        let (response, opened) = opened.map_err(|error| self.lost(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(opened);
+        }
+        let said: Vec<Bytes> = opened
+            .try_collect()
+            .await
+            .map_err(|error| self.lost(&error))?;
+        Err(from_status(status.as_u16(), &message(&said.concat())))
     }
 
     /// Sends a tar as it comes, and opens the answer, which goes on.
@@ -526,29 +546,27 @@ impl tower_service::Service<Uri> for Connector {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let endpoint = self.endpoint.clone();
-        Box::pin(async move {
-            let duplex: Box<dyn Duplex> = match endpoint {
-                Endpoint::Unix(path) => Box::new(connect_socket(path).await?),
-                Endpoint::Tcp(authority) => {
-                    let stream = TcpStream::connect(authority).await?;
-                    stream.set_nodelay(true)?;
-                    Box::new(stream)
-                }
-            };
-            Ok(Wire(TokioIo::new(duplex)))
-        })
+        Box::pin(async move { connect(&endpoint).await })
     }
 }
 
-async fn connect_socket(path: PathBuf) -> io::Result<UnixStream> {
-    UnixStream::connect(path).await
+async fn connect(endpoint: &Endpoint) -> io::Result<Wire> {
+    let duplex: Box<dyn Duplex> = match endpoint {
+        Endpoint::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        Endpoint::Tcp(authority) => {
+            let stream = TcpStream::connect(authority).await?;
+            stream.set_nodelay(true)?;
+            Box::new(stream)
+        }
+    };
+    Ok(Wire(TokioIo::new(duplex)))
 }
 
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// One connection, of either kind.
-struct Wire(TokioIo<Box<dyn Duplex>>);
+pub(super) struct Wire(TokioIo<Box<dyn Duplex>>);
 
 impl Connection for Wire {
     fn connected(&self) -> Connected {

@@ -7,13 +7,12 @@ use futures_util::{
     StreamExt as _,
     stream::{self, BoxStream},
 };
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use serde::Deserialize;
 
 use super::{
     client::{Client, Path},
     labels,
+    opened::Opened,
 };
 use crate::{
     reconcile::engine::Change,
@@ -98,7 +97,7 @@ pub(super) fn changes(client: Client, installation: Installation) -> BoxStream<'
 }
 
 fn messages(
-    body: Incoming,
+    body: Opened,
     installation: Installation,
 ) -> impl futures_util::Stream<Item = Change> + Send {
     let state = (body, BytesMut::new(), installation);
@@ -117,10 +116,7 @@ fn messages(
                     return Some((change, (body, buffer, installation)));
                 }
             }
-            let frame = body.frame().await?.ok()?;
-            if let Ok(bytes) = frame.into_data() {
-                buffer.extend_from_slice(&bytes);
-            }
+            buffer.extend_from_slice(&body.next().await?.ok()?);
             if buffer.len() > LONGEST_LINE {
                 return None;
             }

@@ -12,8 +12,6 @@ use futures_util::{
     future::BoxFuture,
     stream::{self, BoxStream},
 };
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use serde::Deserialize;
 
 use super::{
@@ -176,9 +174,9 @@ impl DockerEngine {
                 path = path.query(key, &time.to_string());
             }
         }
-        let body = self.client().open(&path).await?;
+        let bytes = self.client().open(&path).await?;
         let engine = self.clone();
-        let bytes = bytes(body).map_err(move |error| engine.client().lost(&error));
+        let bytes = bytes.map_err(move |error| engine.client().lost(&error));
         Ok(if inspected.config.tty {
             // A terminal has one stream, and the engine sends it as it is.
             bytes.map_ok(LogChunk::Out).boxed()
@@ -239,21 +237,6 @@ impl DockerEngine {
         }
         Ok((code, chunks.into()))
     }
-}
-
-/// The data of a body.
-fn bytes(body: Incoming) -> impl futures_util::Stream<Item = Result<Bytes, hyper::Error>> + Send {
-    stream::unfold(body, |mut body| async move {
-        loop {
-            return match body.frame().await? {
-                Ok(frame) => match frame.into_data() {
-                    Ok(data) => Some((Ok(data), body)),
-                    Err(_) => continue,
-                },
-                Err(error) => Some((Err(error), body)),
-            };
-        }
-    })
 }
 
 /// Takes apart the two streams that an engine sends as one.

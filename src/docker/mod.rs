@@ -26,6 +26,7 @@ mod last_look;
 mod logs;
 mod networks;
 mod observe;
+mod opened;
 mod perform;
 pub mod proxy;
 pub mod reference;

@@ -170,7 +170,8 @@ impl<'a> Planner<'a> {
             Some(_) => Reason::LeftOver(&wanted.name),
             None => Reason::ReplacedBy(self.next_step(first)),
         };
-        let stops_first = (!is_up || restarts) && is_stop_first(wanted.service, &wanted.name, self.memory);
+        let stops_first =
+            (!is_up || restarts) && is_stop_first(wanted.service, &wanted.name, self.memory);
         if stops_first {
             needs = self.stop_all(&others, &wanted.subject, needs, &in_favour);
         }

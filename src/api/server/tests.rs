@@ -32,6 +32,24 @@ fn management(observed: Observed) -> (Arc<FakeEngine>, Router) {
     (engine, router(Arc::new(management)))
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_line_after_a_silence_is_sent_at_once_and_those_behind_it_together() {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let lines = stream::poll_fn(move |context| receiver.poll_recv(context));
+    let mut gathered = std::pin::pin!(gathered(lines));
+    let began = tokio::time::Instant::now();
+    sender.send(1).unwrap();
+    assert_eq!(gathered.next().await, Some(vec![1]));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    for line in 2..=4 {
+        sender.send(line).unwrap();
+    }
+    drop(sender);
+    assert_eq!(gathered.next().await, Some(vec![2, 3, 4]));
+    assert!(began.elapsed() >= GATHERING);
+    assert_eq!(gathered.next().await, None);
+}
+
 async fn ask(router: &mut Router, method: &str, path: &str, body: &str) -> (StatusCode, String) {
     let request = Request::builder()
         .method(method)

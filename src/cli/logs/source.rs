@@ -1,6 +1,11 @@
-//! Whose lines are shown: which containers there are of what was named.
+//! Whose lines are shown, and where they are read.
 
-use futures_util::{StreamExt as _, stream};
+use std::pin::Pin;
+
+use futures_util::{
+    StreamExt as _, TryStreamExt as _,
+    stream::{self, BoxStream},
+};
 
 use super::{
     line::{Line, Lines},
@@ -11,8 +16,9 @@ use crate::{
         client::{Client, ClientError, encoded},
         wire::{ContainerStatus, Found, ServiceStatus, Status},
     },
-    cli::error::Failure,
-    reconcile::engine::{LogChunk, LogTime},
+    cli::{bootstrap, error::Failure},
+    docker::DockerEngine,
+    reconcile::engine::{Console as _, LogChunk, LogOptions, LogTime},
 };
 
 /// What was named, or all of a workspace.
@@ -114,12 +120,56 @@ pub(super) struct Part {
     pub(super) timestamps: bool,
 }
 
-/// What a container wrote, as it came.
+/// Where what was written until now is read.
+pub(super) enum Reader<'a> {
+    /// At the engine itself: an engine tells each line by itself, and whoever stood between
+    /// would have to handle each.
+    Engine(DockerEngine),
+    /// At the proxy, where this process reaches no engine.
+    Proxy(&'a Client),
+}
+
+impl<'a> Reader<'a> {
+    /// The best that there is beside this client of the proxy.
+    pub(super) async fn beside(client: &'a Client) -> Self {
+        match bootstrap::engine().await {
+            Ok(engine) => Self::Engine(engine),
+            Err(_) => Self::Proxy(client),
+        }
+    }
+
+    /// What a container wrote, as it came. The first of it has come.
+    pub(super) async fn read(&self, id: &str, part: Part) -> Result<Written, Failure> {
+        match self {
+            Self::Engine(engine) => {
+                let options = LogOptions {
+                    follow: part.follow,
+                    tail: part.tail,
+                    since: part.since,
+                    until: part.until,
+                    timestamps: part.timestamps,
+                };
+                let mut chunks = engine.logs(id, options).peekable();
+                Pin::new(&mut chunks).peek().await;
+                Ok(chunks.map_err(Failure::from).boxed())
+            }
+            Self::Proxy(client) => {
+                let chunks = open(client, id, part).await?;
+                Ok(chunks.map_err(Failure::from).boxed())
+            }
+        }
+    }
+}
+
+/// What a container wrote, in pieces.
+pub(super) type Written = BoxStream<'static, Result<LogChunk, Failure>>;
+
+/// What a container writes, as it comes, told by the proxy.
 pub(super) async fn open(
     client: &Client,
     id: &str,
     part: Part,
-) -> Result<stream::BoxStream<'static, Result<LogChunk, ClientError>>, ClientError> {
+) -> Result<BoxStream<'static, Result<LogChunk, ClientError>>, ClientError> {
     let mut path = format!(
         "/containers/{}/logs?follow={}&timestamps={}",
         encoded(id),
@@ -136,7 +186,7 @@ pub(super) async fn open(
 }
 
 /// The lines of what a container wrote, to their end.
-pub(super) fn lines(chunks: stream::BoxStream<'static, Result<LogChunk, ClientError>>) -> Said {
+pub(super) fn lines(chunks: Written) -> Said {
     let begun = (chunks, Lines::default(), false);
     stream::unfold(begun, |(mut chunks, mut lines, is_over)| async move {
         if is_over {
@@ -149,7 +199,7 @@ pub(super) fn lines(chunks: stream::BoxStream<'static, Result<LogChunk, ClientEr
                 false
             }
             Some(Err(error)) => {
-                told.push(Err(error.into()));
+                told.push(Err(error));
                 true
             }
             None => {
