@@ -1,6 +1,7 @@
 //! `cosmos logs`: what containers wrote, in one order, across whatever happens to them.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader},
     process::ChildStdout,
 };
@@ -10,6 +11,7 @@ use serde_json::Value;
 use super::{
     idle,
     support::{Place, Running, docker, until},
+    tap::Tap,
 };
 
 /// Writes a line as the container itself does.
@@ -264,12 +266,13 @@ fn a_new_replica_is_followed_from_its_first_line_and_both_are_named_from_then_on
 
 #[test]
 fn following_with_no_line_of_before_shows_what_comes() {
-    let place = Place::up(&beginning("one", 1));
+    let (tap, place) = tapped();
     let mut following = place.begin(&["logs", "-f", "-n", "0", "one"]);
     // Where it goes on from is known then.
-    until("the past was read", || {
-        let log = docker(&["logs", &place.proxy()]);
-        log.contains("follow=false").then_some(())
+    until("it is followed", || {
+        let mut calls = tap.calls().into_iter();
+        let is_followed = |call: String| call.contains("/logs?") && call.contains("follow=true");
+        calls.any(is_followed).then_some(())
     });
     say(&place, "one", "new");
     let mut line = String::new();
@@ -278,4 +281,27 @@ fn following_with_no_line_of_before_shows_what_comes() {
     assert_eq!(line, "new\n");
     following.interrupt();
     let _ = following.end().ended(130);
+}
+
+/// A workspace with a service that says its own beginning, and the calls to its engine.
+fn tapped() -> (Tap, Place) {
+    let tap = Tap::new();
+    let place = Place::new(&beginning("one", 1)).through(tap.socket());
+    let _ = place.cosmos(&["up"]).succeeded();
+    (tap, place)
+}
+
+#[test]
+fn what_was_written_is_read_at_the_engine_or_where_it_is_out_of_reach_at_the_proxy() {
+    let (tap, place) = tapped();
+    let is_asked_for = |log: &str| log.contains("/logs?");
+    let logs = || {
+        let shown = place.cosmos(&["logs", "one"]).succeeded();
+        assert_eq!(shown.stdout, "begins 1\n");
+        is_asked_for(&docker(&["logs", &place.proxy()]))
+    };
+    assert!(!logs(), "the proxy was asked");
+    // The proxy has it still, and nobody else comes by it.
+    fs::remove_file(tap.socket()).unwrap();
+    assert!(logs(), "the proxy was not asked");
 }
