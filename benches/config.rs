@@ -7,7 +7,7 @@
 // A bench that cannot be set up is no bench.
 #![allow(clippy::expect_used)]
 
-use std::{fmt::Write as _, fs, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use cosmos::{
     config::{FILE_NAME, Sources, load},
@@ -18,6 +18,8 @@ use tempfile::TempDir;
 
 #[path = "../tests/fixtures/config/hostile.rs"]
 mod hostile;
+#[path = "../tests/fixtures/config/many.rs"]
+mod many;
 
 use hostile::{HOSTILE, Hostile};
 
@@ -46,33 +48,9 @@ impl Project {
     }
 }
 
-/// What people write, `count` times.
-fn services(count: usize) -> String {
-    let mut text = String::new();
-    for number in 0..count {
-        let _ = write!(
-            text,
-            "[services.s{number}]\n\
-             image = \"registry.example.com/team/s{number}:1.2\"\n\
-             command = [\"serve\", \"--port\", \"80\"]\n\
-             env = {{ LOG = \"${{LOG:-info}}\", NUMBER = {number}, MODE = \"dev\" }}\n\
-             mounts = [\"data-{number}:/data\"]\n\
-             ports = [80]\n\
-             route = 80\n\
-             health = {{ http = \"/healthz\", interval = \"500ms\" }}\n\
-             resources = {{ cpus = 0.5, memory = \"256MiB\" }}\n\
-             labels = {{ team = \"a\" }}\n"
-        );
-        if number > 0 {
-            let _ = writeln!(text, "depends_on = [\"s{}\"]", number - 1);
-        }
-    }
-    text
-}
-
 #[divan::bench(args = [10, 100, 1000])]
 fn load_and_plan(bencher: divan::Bencher<'_, '_>, count: usize) {
-    let project = Project::new(&services(count));
+    let project = Project::new(&many::services(count));
     bencher.bench(|| {
         let loaded = load(&project.sources).expect("a valid config");
         let plan = plan(&loaded.workspace, &Observed::default(), &Memory::default());
@@ -83,7 +61,7 @@ fn load_and_plan(bencher: divan::Bencher<'_, '_>, count: usize) {
 
 #[divan::bench(args = [10, 100, 1000])]
 fn load_alone(bencher: divan::Bencher<'_, '_>, count: usize) {
-    let project = Project::new(&services(count));
+    let project = Project::new(&many::services(count));
     bencher.bench(|| load(&project.sources).expect("a valid config"));
 }
 
