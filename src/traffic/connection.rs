@@ -26,7 +26,7 @@ use tokio::{
 use super::{LOOK_AGAIN, Limits, Shared, body::Patience, http2::PREFACE};
 
 /// More than the browsers and programs of one person keep open.
-const CROWD: usize = 256;
+const CROWD: usize = 128;
 
 /// Every open connection, upgraded ones included.
 #[derive(Debug, Default)]

@@ -1,0 +1,241 @@
+//! How long it takes until services run, and to find that nothing is to be done, as their
+//! number grows: beside Docker Compose with the same services, and beside the engine's own
+//! calls with nothing between.
+
+use std::{env, fs, time::Duration};
+
+use super::{
+    composed::Composed,
+    engine::Engine,
+    place::{Place, millis, timed},
+    report::{Budget, Row},
+};
+
+/// From one to as many as somebody has on a laptop who has many.
+const SIZES: [u32; 4] = [1, 10, 20, 40];
+
+const ROUNDS: u32 = 5;
+
+/// How many calls the floor has under way: tried from 1 to 32.
+const WIDTHS: [usize; 6] = [1, 2, 4, 8, 16, 32];
+
+pub(crate) fn run(asked: &[u32]) {
+    let sizes = if asked.is_empty() { &SIZES } else { asked };
+    let (place, engine) = (Place::new(), Engine::of_environment());
+    // The proxy is there, as it is for whoever works.
+    place.write(&idle(1, 0));
+    place.up();
+    timed(place.cosmos(&["down"]));
+
+    let width = best_width(&engine, &place);
+    for size in sizes {
+        grown(&place, &engine, width, *size);
+    }
+    chain(&place);
+    started(&place);
+}
+
+/// The width with which the engine is fastest.
+fn best_width(engine: &Engine, place: &Place) -> usize {
+    let mut times = WIDTHS.map(|_| Vec::new());
+    for _ in 0..3 {
+        for (width, times) in WIDTHS.iter().zip(&mut times) {
+            times.push(engine.brings_up(place, 40, *width));
+        }
+    }
+    let mut row = Row::new(
+        "widths",
+        "40 containers by the engine's own calls, so many at once",
+    );
+    for (width, times) in WIDTHS.iter().zip(&times) {
+        row = row.of(&format!("{width}"), millis(times));
+    }
+    row.report();
+    let fastest = WIDTHS.iter().zip(&times).min_by_key(|(_, times)| {
+        let mut times = (*times).clone();
+        times.sort();
+        times[times.len() / 2]
+    });
+    *fastest.unwrap().0
+}
+
+/// What is timed of each of both.
+#[derive(Default)]
+struct Times {
+    cold: Vec<Duration>,
+    nothing: Vec<Duration>,
+    change: Vec<Duration>,
+    look: Vec<Duration>,
+    down: Vec<Duration>,
+}
+
+fn grown(place: &Place, engine: &Engine, width: usize, size: u32) {
+    let (mut ours, mut theirs, mut floor) = (Times::default(), Times::default(), Vec::new());
+    let (mut our_memory, mut their_memory) = (Vec::new(), Vec::new());
+    let composed = Composed::new(place);
+    for round in 1..=ROUNDS {
+        floor.push(engine.brings_up(place, size as usize, width));
+
+        place.write(&services(size, 0));
+        ours.cold.push(timed(place.cosmos(&["up"])));
+        for _ in 0..4 {
+            ours.nothing.push(timed(place.cosmos(&["up"])));
+        }
+        our_memory.push(memory(place, &[env!("CARGO_BIN_EXE_cosmos"), "up"]));
+        ours.look.push(timed(place.cosmos(&["status"])));
+        place.write(&services(size, round));
+        ours.change.push(timed(place.cosmos(&["up"])));
+        ours.down.push(timed(place.cosmos(&["down"])));
+
+        let peers = |value| -> String {
+            let value_of = |number| if number == 1 { value } else { 0 };
+            (1..=size)
+                .map(|number| composed.idle(number, value_of(number)))
+                .collect()
+        };
+        composed.write(&peers(0));
+        theirs.cold.push(timed(composed.command(&["up", "-d"])));
+        for _ in 0..4 {
+            theirs.nothing.push(timed(composed.command(&["up", "-d"])));
+        }
+        let compose = env::var("COSMOS_BENCH_COMPOSE").unwrap();
+        their_memory.push(memory(place, &[&compose, "up", "-d"]));
+        theirs.look.push(timed(composed.command(&["ps"])));
+        composed.write(&peers(round));
+        theirs.change.push(timed(composed.command(&["up", "-d"])));
+        theirs.down.push(timed(composed.command(&["down"])));
+    }
+    let row = |name: &str, what: &str, ours: &[Duration], theirs: &[Duration]| {
+        Row::new(format!("{name}-{size}"), format!("{what}, {size} services"))
+            .of("cosmos", millis(ours))
+            .of("compose", millis(theirs))
+    };
+    row(
+        "cold",
+        "`up` from nothing, images present",
+        &ours.cold,
+        &theirs.cold,
+    )
+    .of("engine alone", millis(&floor))
+    .within(Budget::Times("engine alone", 1.1))
+    .report();
+    row(
+        "noop",
+        "`up` with nothing to do",
+        &ours.nothing,
+        &theirs.nothing,
+    )
+    .within(Budget::Times("compose", 0.1))
+    .report();
+    row(
+        "change",
+        "`up` with one service changed",
+        &ours.change,
+        &theirs.change,
+    )
+    .report();
+    row("status", "`status` beside `ps`", &ours.look, &theirs.look)
+        .within(Budget::Times("compose", 0.1))
+        .report();
+    row("down", "`down`", &ours.down, &theirs.down).report();
+    let mut row = Row::new(
+        format!("noop-memory-{size}"),
+        format!("the command's memory in an `up` with nothing to do, {size} services"),
+    );
+    row.unit = "MB";
+    row.of("cosmos", our_memory)
+        .of("compose", their_memory)
+        .report();
+}
+
+fn idle(number: u32, value: u32) -> String {
+    format!(
+        "[services.s{number}]\nimage = \"busybox:latest\"\ninit = true\n\
+         command = [\"sleep\", \"10000\"]\nenv = {{ VALUE = \"{value}\" }}\n"
+    )
+}
+
+/// So many, the first of which has this value.
+fn services(count: u32, value: u32) -> String {
+    let value_of = |number| if number == 1 { value } else { 0 };
+    (1..=count)
+        .map(|number| idle(number, value_of(number)))
+        .collect()
+}
+
+/// The most memory that a program has, in megabytes.
+fn memory(place: &Place, words: &[&str]) -> f64 {
+    let told = place.files.path().join("memory");
+    let told_to = told.display().to_string();
+    let words = [&["-f", "%M", "-o", told_to.as_str()], words].concat();
+    timed(place.command("/usr/bin/time", &words));
+    let kilobytes: f64 = fs::read_to_string(told).unwrap().trim().parse().unwrap();
+    kilobytes / 1024.0
+}
+
+/// A chain of five, each of which waits for the health of the one before it.
+fn chain(place: &Place) {
+    let ours = |number: u32| {
+        let after = match number {
+            1 => String::new(),
+            _ => format!("depends_on = {{ s{} = \"ready\" }}\n", number - 1),
+        };
+        format!(
+            "{}health = {{ command = [\"true\"], interval = \"1s\" }}\n{after}",
+            idle(number, 0)
+        )
+    };
+    let composed = Composed::new(place);
+    let theirs = |number: u32| {
+        let after = match number {
+            1 => String::new(),
+            _ => format!(
+                "    depends_on: {{ s{}: {{ condition: service_healthy }} }}\n",
+                number - 1
+            ),
+        };
+        format!(
+            "{}    healthcheck: {{ test: [\"CMD\", \"true\"], interval: 1s }}\n{after}",
+            composed.idle(number, 0)
+        )
+    };
+    place.write(&(1..=5).map(ours).collect::<String>());
+    composed.write(&(1..=5).map(theirs).collect::<String>());
+    place.up();
+    timed(composed.command(&["up", "-d"]));
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS * 2 {
+        ours.push(timed(place.cosmos(&["up"])));
+        theirs.push(timed(composed.command(&["up", "-d"])));
+    }
+    Row::new(
+        "noop-chain",
+        "`up` with nothing to do, a chain of five health-gated services",
+    )
+    .of("cosmos", millis(&ours))
+    .of("compose", millis(&theirs))
+    .within(Budget::Times("compose", 0.01))
+    .report();
+    timed(place.cosmos(&["down"]));
+}
+
+/// A container of its own, to its end.
+fn started(place: &Place) {
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS * 4 {
+        ours.push(timed(place.cosmos(&[
+            "start",
+            "--rm",
+            "busybox:latest",
+            "echo",
+            "hi",
+        ])));
+        let words = ["run", "--rm", "busybox:latest", "echo", "hi"];
+        theirs.push(timed(place.command("docker", &words)));
+    }
+    Row::new("start", "`cosmos start IMAGE echo hi`, the proxy present")
+        .of("cosmos", millis(&ours))
+        .of("docker run", millis(&theirs))
+        .within(Budget::Times("docker run", 1.0))
+        .report();
+}
