@@ -319,6 +319,17 @@ impl Controller {
         Ok(observed)
     }
 
+    /// What was seen last, with what the probes of this workspace know, if nothing was
+    /// told of since: see [`Engine::glance`].
+    async fn glanced(&self, desired: &Workspace) -> Result<Option<Observed>, Problem> {
+        let seen = self.engine.glance().await;
+        let mut seen = seen.map_err(|error| Problem::from(&error))?;
+        if let Some(observed) = &mut seen {
+            self.probes.overlay_known(desired, observed);
+        }
+        Ok(seen)
+    }
+
     /// What is about to be stopped is not ready, for whoever follows [`Controller::looked`].
     fn mark_leaving(&self, look: &mut Look) {
         let leaving = self.lock_leaving();

@@ -120,6 +120,11 @@ impl FakeEngine {
         world.is_crashed = false;
     }
 
+    /// A glance shows this from now on, whatever there is.
+    pub fn remember(&self, seen: Observed) {
+        self.world().remembered = Some(seen);
+    }
+
     /// The next look does not show the last so many writes yet.
     pub fn lag(&self, writes: usize) {
         self.world().stale = Some(writes);
@@ -214,6 +219,10 @@ impl FakeEngine {
 impl Engine for FakeEngine {
     fn observe(&self) -> BoxFuture<'_, Result<Observed, EngineError>> {
         ready(self.world().look()).boxed()
+    }
+
+    fn glance(&self) -> BoxFuture<'_, Result<Option<Observed>, EngineError>> {
+        ready(Ok(self.world().remembered.clone())).boxed()
     }
 
     fn perform<'a>(

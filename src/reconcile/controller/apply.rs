@@ -137,8 +137,16 @@ impl Controller {
             .merged(&wish, &workspace, &wanted)
             .map_err(|error| Problem::from(&error))?;
         memory.asked.again = wish.rerun.of(&workspace)?;
-        let observed = self.seen(&desired).await?;
-        let plan = self.planned(&workspace, &desired, &observed, &memory)?;
+        let planned = |seen: Observed| {
+            let plan = self.planned(&workspace, &desired, &seen, &memory)?;
+            Ok::<_, Problem>((plan, seen))
+        };
+        // That nothing is to be done may be told of a moment ago; what is done may not.
+        let glanced = self.glanced(&desired).await?.map(planned).transpose()?;
+        let (plan, observed) = match glanced.filter(|(plan, _)| plan.steps.is_empty()) {
+            Some(glanced) => glanced,
+            None => planned(self.seen(&desired).await?)?,
+        };
 
         refuse_unlooked_at(&wish, &plan)?;
         let pulled = pulled(&plan);

@@ -457,3 +457,21 @@ async fn whoever_is_woken_by_the_end_of_an_order_finds_its_turn_free() {
     drop(taken);
     assert!(looks.1.load(Ordering::Relaxed));
 }
+
+#[tokio::test]
+async fn a_glance_may_say_that_nothing_is_to_be_done_and_never_what_is() {
+    let bench = Bench::empty();
+    let shop = shop().with("web", service("node:20"));
+    let nothing = bench.engine.observed();
+    bench.apply(&shop).await;
+    let calls = bench.engine.calls();
+    // It is said to be gone, and is there.
+    bench.engine.remember(nothing);
+    bench.apply(&shop).await;
+    assert_eq!(bench.engine.calls(), calls);
+    // A moment ago it was there: healing sees that it is not.
+    bench.engine.remember(bench.engine.observed());
+    bench.engine.edit(|observed| observed.containers.clear());
+    bench.apply(&shop).await;
+    assert_eq!(bench.engine.calls(), calls);
+}

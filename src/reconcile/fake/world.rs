@@ -40,6 +40,8 @@ pub(super) struct World {
     /// How many writes the look after a call does not show.
     pub(super) lags: BTreeMap<usize, usize>,
     /// How many writes the next look does not show.
+    /// What a glance shows.
+    pub(super) remembered: Option<Observed>,
     pub(super) stale: Option<usize>,
     /// Who is told of changes.
     pub(super) listeners: Vec<UnboundedSender<Change>>,
