@@ -117,7 +117,8 @@ const HEADINGS: [&str; 8] = [
 ];
 const URL: usize = 6;
 const NOTE: usize = 7;
-const WITHOUT: [usize; 6] = [4, 3, 2, NOTE, 5, URL];
+/// A note first: it is told below the table, whole.
+const WITHOUT: [usize; 6] = [NOTE, 4, 3, 2, 5, URL];
 
 fn lines(status: &Status, client: &Client) -> Vec<String> {
     let rows: Vec<_> = status.services.iter().map(|it| row(it, client)).collect();
@@ -131,7 +132,7 @@ fn lines(status: &Status, client: &Client) -> Vec<String> {
     for row in &rows {
         shown.add_row(kept(row));
     }
-    let mut lines: Vec<String> = table_lines(&shown).collect();
+    let mut lines = painted(table_lines(&shown), &status.services);
     // What there was no room for, and people want all the same.
     for row in &rows {
         let left_out = [URL, NOTE].into_iter().filter(|at| !is_kept[*at]);
@@ -172,7 +173,7 @@ fn row(service: &ServiceStatus, client: &Client) -> [String; 8] {
         .sum();
     [
         service.name.clone(),
-        coloured(service.state),
+        service.state.to_string(),
         service.containers.first().map(since).unwrap_or_default(),
         format!("{running}/{}", service.replicas),
         restarts.to_string(),
@@ -205,20 +206,47 @@ fn note(service: &ServiceStatus) -> String {
     notes.join("; ")
 }
 
-fn coloured(state: ServiceState) -> String {
+/// The lines of a table of services, with their states in colour where there are colours.
+/// It is painted when it is made: to a table, a colour is as wide as its letters.
+fn painted(lines: impl Iterator<Item = String>, services: &[ServiceStatus]) -> Vec<String> {
     use std::io::IsTerminal as _;
-    let style = match state {
+    if std::env::var_os("NO_COLOR").is_some() || !std::io::stdout().is_terminal() {
+        return lines.collect();
+    }
+    let mut services = services.iter().peekable();
+    lines
+        .map(
+            |line| match services.peek().and_then(|one| paint(&line, one)) {
+                Some(painted) => {
+                    services.next();
+                    painted
+                }
+                None => line,
+            },
+        )
+        .collect()
+}
+
+/// The line with which a service begins, its state in colour; none if it is another line.
+fn paint(line: &str, service: &ServiceStatus) -> Option<String> {
+    let state = service.state.to_string();
+    let behind = line.strip_prefix(service.name.as_str())?;
+    let from_state = behind.trim_start();
+    let rest = from_state.strip_prefix(state.as_str())?;
+    let before = &line[..line.len() - from_state.len()];
+    let style = style_of(service.state);
+    Some(format!("{before}{style}{state}{style:#}{rest}"))
+}
+
+fn style_of(state: ServiceState) -> Style {
+    match state {
         ServiceState::Ready => AnsiColor::Green.on_default(),
         ServiceState::Starting => AnsiColor::Yellow.on_default(),
         ServiceState::Unhealthy | ServiceState::Exited | ServiceState::Missing => {
             AnsiColor::Red.on_default()
         }
         ServiceState::Held | ServiceState::Off => Style::new().dimmed(),
-    };
-    if std::env::var_os("NO_COLOR").is_some() || !std::io::stdout().is_terminal() {
-        return state.to_string();
     }
-    format!("{style}{state}{style:#}")
 }
 
 fn state_of(container: &ContainerStatus) -> String {

@@ -103,6 +103,8 @@ impl Controller {
                 continue;
             };
             self.follow_again(&desired, released).await;
+            // Whoever heals that workspace sleeps until something changes.
+            self.world.send_modify(|version| *version += 1);
         }
         Ok(self.lock_ends().next(now))
     }
@@ -210,6 +212,8 @@ impl Controller {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
         plan::test_workspace::{service, shop},
@@ -217,7 +221,7 @@ mod tests {
             controller::{Order, tests::Bench},
             fake::Fault,
         },
-        workspace::{Hold, Override, RestartPolicy},
+        workspace::{Hold, ObservedContainer, Override, RestartPolicy},
     };
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -253,6 +257,25 @@ mod tests {
             left <= HOUR && left > HOUR - Duration::from_secs(60),
             "{left:?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_held_runs_again_as_soon_as_its_hold_ends() {
+        let bench = Bench::empty();
+        held_for_an_hour(&bench).await;
+        let healing = tokio::spawn(Arc::clone(&bench.controller).run());
+        let mut looked = bench.controller.looked();
+        advance(HOUR - Duration::from_secs(1)).await;
+        let began = Instant::now();
+        looked
+            .wait_for(|look| {
+                let web = look.observed.container(&"shop-web-1".parse().unwrap());
+                web.is_some_and(ObservedContainer::is_running)
+            })
+            .await
+            .unwrap();
+        assert!(began.elapsed() < Duration::from_secs(2), "{began:?}");
+        healing.abort();
     }
 
     #[tokio::test(start_paused = true)]
