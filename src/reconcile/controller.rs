@@ -11,6 +11,7 @@ mod apply;
 mod at_once;
 mod by_hand;
 mod carry_out;
+mod choosing;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
@@ -353,10 +354,13 @@ impl Controller {
         self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the host ports the engine chose, so that they stay the same.
+    /// Keeps the host ports that running containers have, so that they stay the same. One
+    /// that does not run may have lost its port.
     fn remember_ports(&self, desired: &Workspace, observed: &Observed) -> Result<(), StoreError> {
         let mut chosen = Vec::new();
-        for (container, owner) in observed.owned_by(&desired.identity.key()) {
+        let key = desired.identity.key();
+        let ours = observed.owned_by(&key);
+        for (container, owner) in ours.filter(|(container, _)| container.is_running()) {
             let service = owner
                 .name
                 .as_deref()

@@ -511,8 +511,10 @@ impl Store {
         })
     }
 
-    /// Gives up a host port that was kept for a container, because somebody else has
-    /// it now; whether it was kept. The next one that it gets is kept instead.
+    /// Gives up a host port that a container was made with, because somebody else has it
+    /// now: of these ports inside, for the one that it is kept for. If it is kept for none
+    /// of them, another one was kept since, and all are given up. The next that they get
+    /// are kept instead.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -520,13 +522,23 @@ impl Store {
         &self,
         container: &ContainerName,
         host: u16,
-    ) -> Result<bool, StoreError> {
+        inside: &[u16],
+    ) -> Result<(), StoreError> {
         self.write(|connection| {
-            let given_up = connection.execute(
+            let transaction = connection.transaction()?;
+            let given_up = transaction.execute(
                 "UPDATE host_ports SET host = ?3 WHERE container = ?1 AND host = ?2",
                 params![container.as_str(), host, GIVEN_UP],
             )?;
-            Ok(given_up > 0)
+            for port in inside.iter().filter(|_| given_up == 0) {
+                transaction.execute(
+                    "INSERT INTO host_ports (container, inside, host) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (container, inside) DO UPDATE SET host = ?3",
+                    params![container.as_str(), port, GIVEN_UP],
+                )?;
+            }
+            transaction.commit()?;
+            Ok(())
         })
     }
 

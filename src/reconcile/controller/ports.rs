@@ -82,15 +82,19 @@ impl Controller {
         let Some(service) = service_of(desired, container) else {
             return false;
         };
-        let mut ports = service.container.ports.iter();
-        if ports.any(|port| port.host == Some(host)) {
+        let ports = &service.container.ports;
+        if ports.iter().any(|port| port.host == Some(host)) {
             return false;
         }
-        let given_up = self.store.give_up_host_port(container, host);
-        given_up.unwrap_or_else(|error| {
-            tracing::warn!(%container, %error, "a host port cannot be given up");
-            false
-        })
+        let open = ports.iter().filter(|port| port.host.is_none());
+        let inside: Vec<u16> = open.map(|port| port.container).collect();
+        match self.store.give_up_host_port(container, host, &inside) {
+            Ok(()) => !inside.is_empty(),
+            Err(error) => {
+                tracing::warn!(%container, %error, "a host port cannot be given up");
+                false
+            }
+        }
     }
 }
 

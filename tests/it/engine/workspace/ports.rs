@@ -137,3 +137,28 @@ fn open_gives_the_address_to_the_browser() {
     });
     assert_eq!(given, url);
 }
+
+#[test]
+fn a_port_without_a_number_stays_the_same_whatever_is_done_to_its_container() {
+    let place = Place::up(&idle("one", "ports = [80]"));
+    let port = || {
+        let told = place.cosmos(&["port", "one"]).succeeded();
+        told.stdout.trim().to_owned()
+    };
+    let first = port();
+    let container = place.container("one");
+    for words in [
+        &["cosmos", "stop", "one"][..],
+        &["cosmos", "start", "one"],
+        &["cosmos", "restart", "one"],
+        &["docker", "restart", "-t", "0", &container],
+    ] {
+        match words[0] {
+            "docker" => drop(docker(&words[1..])),
+            _ => drop(place.cosmos(&words[1..]).succeeded()),
+        }
+        if words[1] != "stop" {
+            assert_eq!(port(), first, "{words:?}");
+        }
+    }
+}
