@@ -11,6 +11,7 @@
 //! ```
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a measurement that cannot go on has failed, and its output is for a script"
 )]

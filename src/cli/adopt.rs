@@ -326,9 +326,11 @@ fn report(global: &Global, args: &Args, name: &ServiceName, found: &Described, n
     if !found.is_running {
         return;
     }
+    // By its id: its name may be the service's by now.
+    let id: String = found.id.as_str().chars().take(12).collect();
     let ways = match found.owner {
-        Some(_) => format!("`cosmos rm {container}`"),
-        None => format!("`docker rm {container}`"),
+        Some(_) => format!("`cosmos rm --force {id}`"),
+        None => format!("`docker rm --force {id}`"),
     };
     sayln!("the container itself goes on running beside it, until {ways}");
     if !held.is_empty() {

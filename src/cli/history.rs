@@ -7,8 +7,9 @@ use std::{
 
 use super::{
     args::{Global, History as HistoryArgs, Why as WhyArgs},
-    bootstrap, context,
+    context,
     error::Failure,
+    here::here,
     orders::suggesting,
     ui::{age, duration, outln, plural, printable, show_table, table},
 };
@@ -75,15 +76,15 @@ pub(super) async fn why(global: Global, args: WhyArgs) -> Result<ExitCode, Failu
     let Some(service) = &args.service else {
         return last_start(&global, &args).await;
     };
-    let loaded = context::load(&global, &args.project)?;
-    let client = bootstrap::existing(&global).await?;
+    let (client, key) = here(&global, &args.project).await?;
     let path = format!(
         "/workspaces/{}/services/{}/why",
-        encoded(&loaded.workspace.identity.key()),
+        encoded(&key),
         encoded(service)
     );
     let why: Result<Why, _> = client.get(&path).await;
-    let why = why.map_err(|error| suggesting(error, service, Some(&loaded)))?;
+    let loaded = context::workspace_here(&global);
+    let why = why.map_err(|error| suggesting(error, service, loaded.as_ref()))?;
     if args.json {
         outln!("{}", serde_json::to_string(&why).unwrap_or_default());
         return Ok(ExitCode::SUCCESS);
@@ -148,9 +149,7 @@ async fn last_start(global: &Global, args: &WhyArgs) -> Result<ExitCode, Failure
 }
 
 async fn asked(global: &Global, project: &super::args::Project) -> Result<History, Failure> {
-    let workspace = context::load(global, project)?.workspace;
-    let client = bootstrap::existing(global).await?;
-    let key = workspace.identity.key();
+    let (client, key) = here(global, project).await?;
     let path = format!("/workspaces/{}/history", encoded(&key));
     Ok(client.get(&path).await?)
 }

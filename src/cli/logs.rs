@@ -21,6 +21,7 @@ use super::{
     bootstrap, context,
     error::{Failure, INTERRUPTED},
     exec::found,
+    here::here,
 };
 use crate::{
     api::{
@@ -40,8 +41,7 @@ pub(super) async fn run(global: Global, args: Logs) -> Result<ExitCode, Failure>
         return http::run(&global, &args).await;
     }
     let part = part(&args)?;
-    let client = bootstrap::existing(&global).await?;
-    let (wanted, sources) = named(&global, &client, &args.names).await?;
+    let (client, wanted, sources) = named(&global, &args.names).await?;
     let is_all = matches!(wanted[..], [Wanted::Workspace(_)]);
     let mut shown = Shown::new(&args, is_all)?;
     let reader = Reader::beside(&client).await;
@@ -77,23 +77,22 @@ fn part(args: &Logs) -> Result<Part, Failure> {
 /// What was named, and the containers that there are of it.
 async fn named(
     global: &Global,
-    client: &Client,
     names: &[String],
-) -> Result<(Vec<Wanted>, Vec<Source>), Failure> {
-    let here = || context::workspace_here(global).map(|loaded| loaded.workspace.identity.key());
+) -> Result<(Client, Vec<Wanted>, Vec<Source>), Failure> {
     if names.is_empty() {
-        let loaded = context::load(global, &Project::default())?;
-        let key = loaded.workspace.identity.key();
+        let (client, key) = here(global, &Project::default()).await?;
         let status: Status = client
             .get(&format!("/workspaces/{}", encoded(&key)))
             .await?;
         let wanted = Wanted::Workspace(key);
         let sources = wanted.sources(&[status], &[]);
-        return Ok((vec![wanted], sources));
+        return Ok((client, vec![wanted], sources));
     }
+    let client = bootstrap::existing(global).await?;
+    let here = || context::workspace_here(global).map(|loaded| loaded.workspace.identity.key());
     let (mut wanted, mut sources) = (Vec::new(), Vec::<Source>::new());
     for name in names {
-        let found = found(global, client, name).await?;
+        let found = found(global, &client, name).await?;
         wanted.extend(match (&found.service, here()) {
             (Some(service), Some(workspace)) => vec![Wanted::Service {
                 workspace,
@@ -112,7 +111,7 @@ async fn named(
             }
         }
     }
-    Ok((wanted, sources))
+    Ok((client, wanted, sources))
 }
 
 type Stop<'a, F> = Pin<&'a mut F>;

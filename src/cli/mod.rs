@@ -25,6 +25,7 @@ mod down;
 mod error;
 mod exec;
 mod help;
+mod here;
 mod history;
 mod http;
 mod init;

@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::{
     args::{Global, Status as Args},
-    bootstrap, context,
+    bootstrap,
     error::Failure,
+    here::here,
     output_width,
     ui::{age, columns_that_fit, folded, outln, printable, shown_hold, table, table_lines},
 };
@@ -20,17 +21,12 @@ use crate::api::{
 };
 
 pub(super) async fn run(global: Global, args: Args) -> Result<ExitCode, Failure> {
-    let here = if args.all || !has_config(&global, &args) {
-        None
+    let (client, here) = if args.all || !has_config(&global, &args) {
+        (bootstrap::existing(&global).await?, None)
     } else {
-        Some(
-            context::load(&global, &args.project)?
-                .workspace
-                .identity
-                .key(),
-        )
+        let (client, key) = here(&global, &args.project).await?;
+        (client, Some(key))
     };
-    let client = bootstrap::existing(&global).await?;
     if args.watch {
         return watch::run(&client, here.as_deref(), args.json).await;
     }

@@ -45,7 +45,7 @@ pub(super) async fn run(global: Global, args: Up) -> Result<ExitCode, Failure> {
     let work = carry_out(&mut screen, &global, &client, &loaded, wish);
     let outcome = underway.until_left(GOES_ON, work).await?;
     if !global.quiet && global.progress != args::Progress::Json {
-        report(&client, &loaded, screen.quiet(), &outcome).await?;
+        report(&client, &loaded, screen.quiet(), &outcome, !args.no_wait).await?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -258,6 +258,7 @@ pub(super) async fn report(
     loaded: &Loaded,
     quiet: &[Quiet],
     outcome: &Outcome,
+    is_waited_for: bool,
 ) -> Result<(), Failure> {
     let took = duration(Duration::from_millis(outcome.millis));
     out!("{}", quiet_changes(quiet));
@@ -268,7 +269,8 @@ pub(super) async fn report(
         );
         return Ok(());
     }
-    outln!("Ready in {took} ({})", plural(outcome.services, "service"));
+    let word = if is_waited_for { "Ready" } else { "Started" };
+    outln!("{word} in {took} ({})", plural(outcome.services, "service"));
     let key = loaded.workspace.identity.key();
     let status: Status = client
         .get(&format!("/workspaces/{}", encoded(&key)))

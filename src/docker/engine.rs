@@ -198,7 +198,10 @@ impl Engine for DockerEngine {
         events::changes(self.client().clone(), self.installation().clone())
             .inspect(move |change| match change {
                 Change::Connected => heard.shared.last_look.follow(true),
-                _ => heard.shared.last_look.changed(),
+                // All that is seen of it is in the list, which is compared.
+                Change::Container { is_ours: false, .. } => {}
+                Change::Network { name } => heard.shared.last_look.network_changed(name),
+                Change::Container { .. } | Change::Other => heard.shared.last_look.changed(),
             })
             .chain(
                 stream::once(async move { ended.shared.last_look.follow(false) })

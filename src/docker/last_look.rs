@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::workspace::Observed;
+use crate::workspace::{NetworkName, Observed};
 
 /// How long a look may be trusted: events can be lost.
 const TRUSTED_FOR: Duration = Duration::from_secs(30);
@@ -24,8 +24,10 @@ pub(super) struct LastLook(Mutex<State>);
 struct State {
     /// The stream of events is open.
     is_followed: bool,
-    /// Raised with everything that may have changed something.
+    /// Raised with everything that may have changed something of ours.
     epoch: u64,
+    /// Raised with what changed of others, and is in no list of containers.
+    elsewhere: u64,
     held: Option<Held>,
 }
 
@@ -38,12 +40,14 @@ impl State {
 
     /// The same, if nothing was said since.
     fn held_since(&self, began: Began) -> Option<&Held> {
-        self.held().filter(|_| self.epoch == began.0)
+        self.held().filter(|_| self.epoch == began.epoch)
     }
 }
 
 struct Held {
     at: Instant,
+    /// When it began.
+    began: Began,
     /// The list of containers, in whatever form its reader compares.
     listed: Vec<String>,
     observed: Observed,
@@ -51,12 +55,19 @@ struct Held {
 
 /// The moment a look began. What changed since makes it worthless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Began(u64);
+pub(super) struct Began {
+    epoch: u64,
+    elsewhere: u64,
+}
 
 impl LastLook {
     /// Notes that a look begins.
     pub(super) fn begin(&self) -> Began {
-        Began(self.lock().epoch)
+        let state = self.lock();
+        Began {
+            epoch: state.epoch,
+            elsewhere: state.elsewhere,
+        }
     }
 
     /// Whether there is a look that a list could confirm.
@@ -68,10 +79,11 @@ impl LastLook {
     pub(super) fn confirmed(&self, began: Began, listed: &[String]) -> Option<Observed> {
         let state = self.lock();
         let held = state.held_since(began)?;
-        (held.listed == listed).then(|| held.observed.clone())
+        let is_known = held.began.elsewhere == state.elsewhere;
+        (is_known && held.listed == listed).then(|| held.observed.clone())
     }
 
-    /// The last look, if nothing was said since.
+    /// The last look, if nothing was said of ours since.
     pub(super) fn unchanged(&self, began: Began) -> Option<Observed> {
         Some(self.lock().held_since(began)?.observed.clone())
     }
@@ -79,9 +91,10 @@ impl LastLook {
     /// Keeps a look, unless something may have changed since it began.
     pub(super) fn keep(&self, began: Began, listed: Vec<String>, observed: &Observed) {
         let mut state = self.lock();
-        if state.is_followed && state.epoch == began.0 {
+        if state.is_followed && state.epoch == began.epoch {
             state.held = Some(Held {
                 at: Instant::now(),
+                began,
                 listed,
                 observed: observed.clone(),
             });
@@ -93,6 +106,24 @@ impl LastLook {
         let mut state = self.lock();
         state.epoch += 1;
         state.held = None;
+    }
+
+    /// Something may have changed of a network: of ours, if it was seen as ours, or with a
+    /// container of ours in it; else of others.
+    pub(super) fn network_changed(&self, name: &NetworkName) {
+        let mut state = self.lock();
+        let is_ours = state.held.as_ref().is_none_or(|held| {
+            let mut networks = held.observed.networks.iter();
+            let mut containers = held.observed.containers.iter();
+            networks.any(|network| network.managed && network.name == *name)
+                || containers.any(|one| one.owner.is_some() && one.networks.contains_key(name))
+        });
+        if is_ours {
+            state.epoch += 1;
+            state.held = None;
+        } else {
+            state.elsewhere += 1;
+        }
     }
 
     /// The stream of events was opened, or has ended.
@@ -146,6 +177,14 @@ mod tests {
             assert!(last.confirmed(began, &list()).is_none());
             assert!(last.unchanged(began).is_none());
         }
+    }
+
+    #[test]
+    fn a_network_of_others_is_no_news_of_ours_and_none_to_plan_without() {
+        let last = kept();
+        last.network_changed(&"theirs".parse().unwrap());
+        assert!(last.unchanged(last.begin()).is_some());
+        assert!(last.confirmed(last.begin(), &list()).is_none());
     }
 
     #[test]

@@ -17,8 +17,7 @@ use crate::{
         wire::{ContainerStatus, Found, ServiceStatus, Status},
     },
     cli::{bootstrap, error::Failure},
-    docker::DockerEngine,
-    reconcile::engine::{Console as _, LogChunk, LogOptions, LogTime},
+    reconcile::engine::{Console, LogChunk, LogOptions, LogTime},
 };
 
 /// What was named, or all of a workspace.
@@ -124,7 +123,7 @@ pub(super) struct Part {
 pub(super) enum Reader<'a> {
     /// At the engine itself: an engine tells each line by itself, and whoever stood between
     /// would have to handle each.
-    Engine(DockerEngine),
+    Engine(Box<dyn Console>),
     /// At the proxy, where this process reaches no engine.
     Proxy(&'a Client),
 }
@@ -133,7 +132,7 @@ impl<'a> Reader<'a> {
     /// The best that there is beside this client of the proxy.
     pub(super) async fn beside(client: &'a Client) -> Self {
         match bootstrap::engine().await {
-            Ok(engine) => Self::Engine(engine),
+            Ok(engine) => Self::Engine(Box::new(engine)),
             Err(_) => Self::Proxy(client),
         }
     }

@@ -222,7 +222,9 @@ async fn make(job: &Job, client: &Client, apply: &Apply) -> Result<Outcome, Fail
                 ),
             );
         }
-        _ if is_shown => up::report(client, &apply.loaded, screen.quiet(), &outcome).await?,
+        _ if is_shown => {
+            up::report(client, &apply.loaded, screen.quiet(), &outcome, true).await?;
+        }
         _ => {}
     }
     Ok(outcome)

@@ -9,7 +9,7 @@ use crate::{
         event::{Outcome, Problem},
         history::Cause,
     },
-    workspace::{ContainerName, RunState, Service, ServiceName, Workspace},
+    workspace::{ContainerName, Kind, RunState, Service, ServiceName, Workspace},
 };
 
 impl Controller {
@@ -74,7 +74,45 @@ impl Controller {
         };
         match self.gives_up(desired, container, *port) {
             true => Problem::new(Problem::PORT_LOST, problem.message),
-            false => problem,
+            false => self.taken_by(desired, container, *port, problem),
+        }
+    }
+
+    /// The same, with whose port it was to be, where that is written, and who has it, if
+    /// that is a container of ours: from the host, all of them look like the engine's own.
+    fn taken_by(
+        &self,
+        desired: &Workspace,
+        container: &ContainerName,
+        port: u16,
+        problem: Problem,
+    ) -> Problem {
+        let at = named_service_of(desired, container)
+            .and_then(|(name, _)| desired.origins.of(&format!("services.{name}.ports")));
+        let place = at.map(|at| format!(" ({at})")).unwrap_or_default();
+        let message = format!(
+            "`{container}` does not get its port: {}{place}",
+            problem.message
+        );
+        let problem = Problem { message, ..problem };
+        let look = self.looked.borrow();
+        let mut running = look
+            .observed
+            .containers
+            .iter()
+            .filter(|one| one.is_running());
+        let holder = running.find(|one| one.ports.iter().any(|held| held.host == Some(port)));
+        match holder.and_then(|one| Some((&one.name, one.owner.as_ref()?.kind))) {
+            Some((name, Kind::Adhoc)) => problem.hinted(format!(
+                "the container `{name}` has it: `cosmos stop {name}`, or another number here"
+            )),
+            Some((name, Kind::Proxy)) => problem.hinted(format!(
+                "the proxy, `{name}`, has it: write another number here"
+            )),
+            Some((name, _)) => problem.hinted(format!(
+                "the container `{name}` has it: write another number for one of them"
+            )),
+            None => problem,
         }
     }
 
@@ -103,12 +141,19 @@ pub(super) fn service_of<'a>(
     desired: &'a Workspace,
     container: &ContainerName,
 ) -> Option<&'a Service> {
+    named_service_of(desired, container).map(|(_, service)| service)
+}
+
+fn named_service_of<'a>(
+    desired: &'a Workspace,
+    container: &ContainerName,
+) -> Option<(&'a ServiceName, &'a Service)> {
     let mut services = desired.services.iter();
     let has_it = |(name, service): &(&ServiceName, &Service)| {
         let mut replicas = 1..=service.replicas;
         replicas.any(|replica| desired.identity.container(name, replica) == *container)
     };
-    services.find(has_it).map(|(_, service)| service)
+    services.find(has_it)
 }
 
 #[cfg(test)]
@@ -123,7 +168,7 @@ mod tests {
             controller::tests::{Bench, wish},
             event::Event,
         },
-        workspace::{ContainerId, ContainerState, Observed},
+        workspace::{ContainerId, ContainerState, Kind, Observed, Origin},
     };
 
     /// `web` has ended, and a stranger has the host port that it had.
@@ -182,6 +227,45 @@ mod tests {
         heal(&bench).await;
         let web = bench.container("shop-web-1");
         assert_eq!(web.ports[0].host, Some(taken));
+    }
+
+    #[tokio::test]
+    async fn who_has_a_port_and_who_wants_it_is_told() {
+        let bench = Bench::empty();
+        let at = |number| service("node:20").port(Some(number), 80);
+        bench.apply(&shop().with("web", at(8080))).await;
+        bench.engine.edit(|observed| {
+            let mut stranger = observed.containers[0].clone();
+            stranger.id = ContainerId::new("adhoc").unwrap();
+            stranger.name = name("cache");
+            stranger.ports[0].host = Some(8081);
+            stranger.owner.as_mut().unwrap().kind = Kind::Adhoc;
+            observed.containers.push(stranger);
+        });
+        bench.controller.look().await.unwrap();
+        let mut desired = shop().with("web", at(8081));
+        let line = Origin::Written {
+            file: "cosmos.toml".to_owned(),
+            line: 7,
+        };
+        desired.origins.0.insert("services.web".to_owned(), line);
+        let (sender, mut events) = mpsc::unbounded_channel();
+        bench
+            .controller
+            .apply(wish(&desired), &sender)
+            .await
+            .unwrap();
+        drop(sender);
+        let mut told = Vec::new();
+        while let Some(event) = events.recv().await {
+            if let Event::StepFailed { problem, .. } = event {
+                told.push((problem.message, problem.hint.unwrap()));
+            }
+        }
+        let message =
+            "`shop-web-1` does not get its port: host port 8081 is already in use (cosmos.toml:7)";
+        let hint = "the container `cache` has it: `cosmos stop cache`, or another number here";
+        assert_eq!(told[0], (message.to_owned(), hint.to_owned()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -88,7 +88,7 @@ external = true
     let _ = said.told(&[
         "not written: the value of DB_PASSWORD",
         "`cosmos plan`",
-        &format!("until `cosmos rm {name}`"),
+        &format!("until `cosmos rm --force {short}`"),
     ]);
 
     // Its secret is said where secrets are.
@@ -165,7 +165,7 @@ fn any_container_of_the_engine_is_adopted_and_what_has_no_words_is_told() {
     assert_eq!(said.stdout, shown.stdout);
     let _ = said.told(&[
         "left out: --pid host: every container has its own",
-        &format!("until `docker rm {name}`"),
+        &format!("until `docker rm --force {}`", &id[..12]),
     ]);
     let expected = r#"entrypoint = ["sleep"]
 command = ["1000"]

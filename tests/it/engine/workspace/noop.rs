@@ -28,7 +28,7 @@ fn is_a_ping(calls: &[String]) -> bool {
 /// each makes the proxy look, too.
 fn makes(tap: &Tap, place: &Place, arguments: &[&str], expected: impl Fn(&[String]) -> bool) {
     let mut fewest: Option<Vec<String>> = None;
-    for _ in 0..10 {
+    for _ in 0..40 {
         let calls = calls_of(tap, place, arguments);
         assert_reads_only(&calls);
         if expected(&calls) {

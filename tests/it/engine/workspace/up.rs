@@ -303,3 +303,22 @@ fn the_proxy_is_nobody_over_a_socket_that_only_a_group_may_use() {
     let is = inspect(&place.proxy(), "{{.Config.User}} {{.HostConfig.GroupAdd}}");
     assert_eq!(is.as_deref(), Some("65532:65532 [54321]"));
 }
+
+#[test]
+fn what_is_up_is_seen_though_its_config_is_not_valid_any_more() {
+    let place = Place::up(&idle("one", ""));
+    place.write("cosmos.toml", "[services.one\n");
+    for words in [&["status"][..], &["history"], &["why", "one"], &["logs"]] {
+        let said = place.cosmos(words).succeeded();
+        assert!(said.stderr.contains("`cosmos check` says why"), "{said}");
+    }
+    let said = place.cosmos(&["status"]).succeeded();
+    assert!(said.stdout.contains("one      ready"), "{said}");
+    // What would change something goes by the config alone.
+    let _ = place.cosmos(&["down"]).ended(2).told(&["cosmos.toml"]);
+    // With nothing up from there, the config is what is to be told of.
+    place.write("cosmos.toml", &idle("one", ""));
+    let _ = place.cosmos(&["down"]).succeeded();
+    place.write("cosmos.toml", "[services.one\n");
+    let _ = place.cosmos(&["status"]).ended(2).told(&["cosmos.toml"]);
+}
