@@ -475,3 +475,31 @@ async fn a_glance_may_say_that_nothing_is_to_be_done_and_never_what_is() {
     bench.apply(&shop).await;
     assert_eq!(bench.engine.calls(), calls);
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_one_that_does_not_take_the_place_of_another_no_later_log_is_promised() {
+    let bench = Bench::empty();
+    let with = |image: &str| shop().with("web", service(image));
+    bench.engine.broken(&"node:21".parse().unwrap());
+    for (image, promised) in [("node:21", true), ("node:20", true), ("node:21", false)] {
+        let (sender, mut events) = mpsc::unbounded_channel();
+        let wish = wish(&with(image));
+        bench.controller.apply(wish, &sender).await.unwrap();
+        drop(sender);
+        let mut hints = Vec::new();
+        while let Some(event) = events.recv().await {
+            if let Event::StepFailed { problem, .. } | Event::ServiceFailed { problem, .. } = event
+            {
+                hints.extend(problem.hint);
+            }
+        }
+        let is_promised = |hint: &String| hint.contains("cosmos logs shop-web-1");
+        let is_fine = image == "node:20";
+        assert_eq!(hints.is_empty(), is_fine, "{hints:?}");
+        assert_eq!(
+            hints.iter().any(is_promised),
+            promised && !is_fine,
+            "{hints:?}"
+        );
+    }
+}

@@ -203,6 +203,7 @@ impl Controller {
                     Verdict::Ready => {}
                     Verdict::NotYet => pending = Some(name),
                     Verdict::Failed(problem) => {
+                        let problem = last_of(problem, observed, name);
                         return Err(problem.with_output(self.last_lines(name.as_str()).await));
                     }
                 }
@@ -216,7 +217,8 @@ impl Controller {
                 _ = probes.changed() => {}
                 () = sleep_until(deadline) => {
                     let output = self.last_lines(pending.as_str()).await;
-                    return Err(not_ready_in(pending, patience).with_output(output));
+                    let problem = last_of(not_ready_in(pending, patience), observed, pending);
+                    return Err(problem.with_output(output));
                 }
             }
         }
@@ -283,6 +285,7 @@ impl Controller {
                     }
                     other => {
                         if let Verdict::Failed(problem) = verdict(name, other) {
+                            let problem = last_of(problem, &observed, name);
                             return Err(problem.with_output(self.last_lines(name.as_str()).await));
                         }
                     }
@@ -344,6 +347,28 @@ fn is_well(container: Option<&ObservedContainer>, has_health: bool) -> bool {
 /// How long something has been so. A clock that jumped makes it old, which only ends a wait.
 pub(super) fn age(since: SystemTime) -> Duration {
     since.elapsed().unwrap_or(SETTLED)
+}
+
+/// The same problem, of a container that was to take the place of another: it goes, and
+/// under its name will be the other one again, which said nothing of it.
+fn last_of(problem: Problem, observed: &Observed, name: &ContainerName) -> Problem {
+    let whose = |one: &ObservedContainer| {
+        let owner = one.owner.as_ref()?;
+        Some((
+            owner.kind,
+            owner.workspace.clone(),
+            owner.name.clone(),
+            owner.replica,
+        ))
+    };
+    let own = observed.container(name).and_then(whose);
+    let mut others = observed.containers.iter().filter(|one| one.name != *name);
+    match own.is_some() && others.any(|other| whose(other) == own) {
+        true => problem.hinted(
+            "what it said last is all that is left of it: the one before it takes its place again",
+        ),
+        false => problem,
+    }
 }
 
 fn verdict(name: &ContainerName, container: Option<&ObservedContainer>) -> Verdict {
