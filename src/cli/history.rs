@@ -5,12 +5,15 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use futures_util::StreamExt as _;
+
 use super::{
     args::{Global, History as HistoryArgs, Why as WhyArgs},
     context,
     error::Failure,
     here::here,
     orders::suggesting,
+    status::state_of,
     ui::{age, duration, outln, plural, printable, show_table, table},
 };
 use crate::api::{
@@ -20,6 +23,9 @@ use crate::api::{
 
 /// What a line of the list may say of its steps before it only counts them.
 const NAMED_STEPS: usize = 1;
+
+/// As many lines as a failed start shows of what was said last.
+const LAST_WORDS: usize = 10;
 
 pub(super) async fn history(global: Global, args: HistoryArgs) -> Result<ExitCode, Failure> {
     let mut history = asked(&global, &args.project).await?;
@@ -96,13 +102,33 @@ pub(super) async fn why(global: Global, args: WhyArgs) -> Result<ExitCode, Failu
     }
     for container in &status.containers {
         let seconds = container.seconds.map(age).unwrap_or_default();
-        outln!("  {} {} {seconds}", container.name, container.state);
+        outln!("  {} {} {seconds}", container.name, state_of(container));
+        if container.exit_code.is_some() {
+            last_words(&client, &container.id).await;
+        }
     }
     for entry in &why.because {
         outln!();
         show_entry(entry);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a container that ended wrote last.
+async fn last_words(client: &Client, container: &str) {
+    let path = format!("/containers/{}/logs?tail={LAST_WORDS}", encoded(container));
+    // That it cannot be told does not hide the rest.
+    let Ok(chunks) = client.frames(&path).await else {
+        return;
+    };
+    let chunks: Vec<_> = chunks.filter_map(async |chunk| chunk.ok()).collect().await;
+    let said: Vec<u8> = chunks
+        .iter()
+        .flat_map(|chunk| chunk.bytes().iter().copied())
+        .collect();
+    for line in String::from_utf8_lossy(&said).lines() {
+        outln!("    | {}", printable(line));
+    }
 }
 
 /// Says what the start that has just ended had to wait for, if one thing had to wait

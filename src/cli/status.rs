@@ -245,7 +245,8 @@ fn style_of(state: ServiceState) -> Style {
     }
 }
 
-fn state_of(container: &ContainerStatus) -> String {
+/// The engine's word for a container, with its exit code if it ended.
+pub(super) fn state_of(container: &ContainerStatus) -> String {
     match container.exit_code {
         Some(code) => format!("{} ({code})", container.state),
         None => container.state.clone(),

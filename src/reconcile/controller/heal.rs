@@ -501,11 +501,17 @@ fn forget_healthy(crashes: &mut HashMap<ContainerName, Crash>, observed: &Observ
     });
 }
 
-/// How a crash loop reads in `status`.
+/// How a crash, or a loop of them, reads in `status`.
 pub(super) fn crash_note(crash: Crash) -> Option<String> {
     let left = crash.next_try.saturating_duration_since(Instant::now());
-    (crash.restarts > 1 && !left.is_zero())
-        .then(|| format!("crash loop, next try in {} s", count(0..left.as_secs() + 1)))
+    if left.is_zero() {
+        return None;
+    }
+    let next = format!("next try in {} s", count(0..left.as_secs() + 1));
+    Some(match crash.restarts {
+        0 | 1 => next,
+        _ => format!("crash loop, {next}"),
+    })
 }
 
 #[cfg(test)]

@@ -305,9 +305,13 @@ impl Controller {
             RunState::Running if any(Readiness::Starting) => ServiceState::Starting,
             RunState::Running => ServiceState::Ready,
         };
-        let crash = containers
-            .iter()
-            .find_map(|container| self.crash_of(&container.name).and_then(crash_note));
+        let crash = containers.iter().find_map(|container| {
+            let note = self.crash_of(&container.name).and_then(crash_note)?;
+            Some(match container.state {
+                ContainerState::Exited { code, .. } => format!("exit code {code}, {note}"),
+                _ => note,
+            })
+        });
         let ordered = |aspect| overrides.about(name.as_str(), aspect).cloned();
         let scale = ordered(Aspect::Replicas);
         let note = match (&service.run, scale.as_ref().map(|order| order.hold)) {

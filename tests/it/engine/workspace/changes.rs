@@ -178,7 +178,7 @@ fn a_replacement_that_is_never_ready_leaves_the_old_one_serving() {
     let _ = place
         .cosmos(&["up"])
         .ended(1)
-        .told(&["not ready", "cosmos logs"]);
+        .told(&["not ready", "all that is left of it"]);
     assert_eq!(
         place.get("web", "/").unwrap().body,
         format!("hello {}", &id[..12])

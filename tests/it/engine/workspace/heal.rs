@@ -136,7 +136,8 @@ fn a_crash_loop_backs_off_and_is_shown() {
         let restarts = service["containers"][0]["restarts"].as_u64()?;
         (restarts >= 5).then_some(note)
     });
-    assert!(note.starts_with("crash loop, next try in "), "{note}");
+    let told = note.strip_prefix("exit code 3, crash loop, next try in ");
+    assert!(told.is_some(), "{note}");
     // The sixth try is 3.2 s after the fifth.
     let restarts = || {
         place.service("one")["containers"][0]["restarts"]
@@ -150,4 +151,18 @@ fn a_crash_loop_backs_off_and_is_shown() {
         "{:?}",
         before.1.elapsed()
     );
+}
+
+#[test]
+fn why_has_the_exit_code_and_the_last_words_of_what_ended() {
+    let ends = idle("one", "restart = \"never\"").replace(
+        "\"sleep\", \"1000\"",
+        "\"sh\", \"-c\", \"echo the reason; exit 3\"",
+    );
+    let place = Place::new(&ends);
+    let _ = place.cosmos(&["up"]).ended(1);
+    let why = place.cosmos(&["why", "one"]).succeeded();
+    for words in [" exited (3) ", "\n    | the reason\n"] {
+        assert!(why.stdout.contains(words), "{why}");
+    }
 }
