@@ -35,9 +35,9 @@ use crate::{
         bootstrap::{FoundProxy, ProxyCreation},
         proxy::{self, ProxyRequest},
     },
-    reconcile::engine::EngineError,
+    reconcile::engine::{Engine as _, EngineError},
     server::Settings,
-    workspace::{ImageRef, Installation, Network, ProxyNeeds, Tokenless, Workspace},
+    workspace::{ImageRef, Installation, Network, Observed, ProxyNeeds, Tokenless, Workspace},
 };
 
 /// Our version: the proxy's image has it as a label.
@@ -122,6 +122,27 @@ pub(super) async fn answers_again(client: &Client) {
 /// The engine itself, for what needs no proxy.
 pub(super) async fn engine() -> Result<DockerEngine, Failure> {
     Ok(DockerEngine::connect(&endpoint()?, installation()?).await?)
+}
+
+/// What there is on an engine on which Cosmos has never been: no proxy, and no state of
+/// one. None where there is or was one, or the engine does not answer.
+pub(super) async fn untouched() -> Option<Observed> {
+    let (engine, installation) = (engine().await.ok()?, installation().ok()?);
+    if engine
+        .inspect_proxy(&installation.proxy())
+        .await
+        .ok()?
+        .is_some()
+    {
+        return None;
+    }
+    let observed = engine.observe().await.ok()?;
+    let state = installation.state_volume();
+    let has_state = observed
+        .volumes
+        .iter()
+        .any(|volume| volume.as_str() == state);
+    (!has_state).then_some(observed)
 }
 
 /// What joins us to processes in containers.

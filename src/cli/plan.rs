@@ -18,6 +18,9 @@ use crate::{
         wire::{PlanReport, Wish},
     },
     config::{Danger, Loaded},
+    plan::plan,
+    reconcile::controller::Preview,
+    workspace::Memory,
 };
 
 /// What `--json` prints: the server's plan, and what only the config's reader knows.
@@ -31,7 +34,7 @@ struct Shown<'a> {
 
 pub(super) async fn run(global: Global, args: Plan) -> Result<ExitCode, Failure> {
     let loaded = context::load_to_show(&global, &args.project)?;
-    let client = bootstrap::existing(&global).await?;
+    let client = bootstrap::existing(&global).await;
     let wish = Wish {
         workspace: loaded.workspace.clone(),
         secrets: secrets(&loaded),
@@ -48,7 +51,10 @@ pub(super) async fn run(global: Global, args: Plan) -> Result<ExitCode, Failure>
         "/workspaces/{}/plan",
         encoded(&loaded.workspace.identity.key())
     );
-    let report: PlanReport = client.post(&path, &wish).await?;
+    let report: PlanReport = match client {
+        Ok(client) => client.post(&path, &wish).await?,
+        Err(failure) => first_plan(&loaded).await.ok_or(failure)?,
+    };
     if args.json {
         let shown = Shown {
             report: &report,
@@ -72,6 +78,19 @@ pub(super) async fn run(global: Global, args: Plan) -> Result<ExitCode, Failure>
     } else {
         0
     }))
+}
+
+/// The plan of the first `up` on an engine, which makes the proxy, too: planned here, as
+/// nobody is there to be asked.
+async fn first_plan(loaded: &Loaded) -> Option<PlanReport> {
+    let observed = bootstrap::untouched().await?;
+    let plan = plan(&loaded.workspace, &observed, &Memory::default());
+    let preview = Preview {
+        plan,
+        unchanged: Vec::new(),
+        holds: Vec::new(),
+    };
+    Some(preview.into())
 }
 
 /// What of the config reaches the host, whether or not it is trusted with it.

@@ -369,12 +369,16 @@ fn down_with_volumes_refuses_off_a_terminal_and_names_them() {
 #[test]
 fn reading_verbs_make_no_proxy_where_there_is_none() {
     let place = Place::new(WEB);
-    for verb in ["status", "plan", "logs"] {
+    for verb in ["status", "logs"] {
         let _ = place
             .cosmos(&[verb])
             .ended(1)
             .told(&["nothing is up", "cosmos up"]);
     }
+    // What `up` would do is known without one.
+    let plan = place.cosmos(&["plan"]).succeeded();
+    let launch = format!("launch {}", place.container("web"));
+    assert!(plan.stdout.contains(&launch), "{plan}");
     assert_eq!(place.containers(&[]), Vec::<String>::new());
 }
 
