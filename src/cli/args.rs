@@ -137,7 +137,7 @@ pub(super) enum Verb {
     /// Make this workspace what it was at an earlier revision
     #[command(
         visible_alias = "undo",
-        after_help = "Examples:\n  cosmos undo                back to the last revision that came up before this one\n  cosmos rollback 3          back to revision 3\n\nImages are those of that time, though a tag moved; secrets are those of today. cosmos.toml is not\ntouched: the next `cosmos up` applies it again."
+        after_help = "Examples:\n  cosmos undo                back to the last revision that came up before this one\n  cosmos rollback 3          back to revision 3\n\nImages are those of that time, though a tag moved; secrets are those of today. cosmos.toml is not touched: the next `cosmos up` applies it again."
     )]
     Rollback(Rollback),
     /// Build the images that the config builds
@@ -474,7 +474,7 @@ pub(super) struct Logs {
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "Examples:\n  cosmos http                                 the newest, oldest first\n  cosmos http -f service:api status:>=500     as they pass\n  cosmos http 'path:/v1 method:POST slower:200ms timeout'\n  cosmos http show 12                         all of one: headers and bodies\n  cosmos http replay 12 -d '{\"a\":2}'          once more, with another body\n  cosmos http har service:api > api.har\n\nWhat a FILTER can say: service: workspace: host: container: method: path: type: status:500 status:5xx\nstatus:>=500 status:400-499 slower:200ms faster:1s is:open is:error is:websocket is:sse is:replay number:12,\n`-` before a term for its opposite, and any other word for text in path, headers and bodies."
+    after_help = "Examples:\n  cosmos http                                 the newest, oldest first\n  cosmos http -f service:api status:>=500     as they pass\n  cosmos http 'path:/v1 method:POST slower:200ms timeout'\n  cosmos http show 12                         all of one: headers and bodies\n  cosmos http replay 12 -d '{\"a\":2}'          once more, with another body\n  cosmos http har service:api > api.har\n\nWhat a FILTER can say: service: workspace: host: container: method: path: type: status:500 status:5xx status:>=500 status:400-499 slower:200ms faster:1s is:open is:error is:websocket is:sse is:replay number:12, `-` before a term for its opposite, and any other word for text in path, headers and bodies."
 )]
 pub(super) struct Http {
     #[command(subcommand)]
@@ -778,7 +778,7 @@ pub(super) struct Build {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cosmos rm nginx-k3f9           one that has ended\n  cosmos rm --force nginx-k3f9   one that runs, too\n  cosmos rm 3f2a9c 77c0          by the beginnings of their ids\n\nA service is never removed so: take it out of cosmos.toml, or hold it stopped with `cosmos stop`.\nVolumes with a name stay."
+    after_help = "Examples:\n  cosmos rm nginx-k3f9           one that has ended\n  cosmos rm --force nginx-k3f9   one that runs, too\n  cosmos rm 3f2a9c 77c0          by the beginnings of their ids\n\nA service is never removed so: take it out of cosmos.toml, or hold it stopped with `cosmos stop`. Volumes with a name stay."
 )]
 pub(super) struct Rm {
     /// Containers by id, by the beginning of one, or by name
@@ -826,7 +826,7 @@ pub(super) struct Init {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  cosmos adopt nginx-k3f9                a container that `cosmos start` made\n  cosmos adopt nginx-k3f9 --name web     as the service `web`\n  cosmos adopt 3f2a9c --print            only show it; `| patch` takes it\n\nAny container of the engine will do. What its image says by itself is not written, nor is the value of a\nvariable that looks like a secret: it becomes ${VARIABLE}, to be set in .env. What there are no words for\nis listed. The file keeps its comments, its order and its line ends; the container goes on as it is."
+    after_help = "Examples:\n  cosmos adopt nginx-k3f9                a container that `cosmos start` made\n  cosmos adopt nginx-k3f9 --name web     as the service `web`\n  cosmos adopt 3f2a9c --print            only show it; `| patch` takes it\n\nAny container of the engine will do. What its image says by itself is not written, nor is the value of a variable that looks like a secret: it becomes ${VARIABLE}, to be set in .env. What there are no words for is listed. The file keeps its comments, its order and its line ends; the container goes on as it is."
 )]
 pub(super) struct Adopt {
     /// A container by id, by the beginning of one, or by name
@@ -942,7 +942,7 @@ pub(super) enum ProxyVerb {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  bash, for every new shell: needs the package bash-completion\n    mkdir -p ~/.local/share/bash-completion/completions\n    cosmos completions bash > ~/.local/share/bash-completion/completions/cosmos\n  bash, for this shell, or without the package in ~/.bashrc\n    source <(cosmos completions bash)\n  zsh, in a folder of fpath: before `compinit`, ~/.zshrc has `fpath=(~/.zfunc $fpath)`\n    mkdir -p ~/.zfunc && cosmos completions zsh > ~/.zfunc/_cosmos\n  fish\n    mkdir -p ~/.config/fish/completions\n    cosmos completions fish > ~/.config/fish/completions/cosmos.fish\n\nServices, commands, images and profiles are those of the cosmos.toml here; containers, revisions and\nrequests those that the proxy knows, if it answers at once."
+    after_help = "Examples:\n  bash, for every new shell: needs the package bash-completion\n    mkdir -p ~/.local/share/bash-completion/completions\n    cosmos completions bash > ~/.local/share/bash-completion/completions/cosmos\n  bash, for this shell, or without the package in ~/.bashrc\n    source <(cosmos completions bash)\n  zsh, in a folder of fpath: before `compinit`, ~/.zshrc has `fpath=(~/.zfunc $fpath)`\n    mkdir -p ~/.zfunc && cosmos completions zsh > ~/.zfunc/_cosmos\n  fish\n    mkdir -p ~/.config/fish/completions\n    cosmos completions fish > ~/.config/fish/completions/cosmos.fish\n\nServices, commands, images and profiles are those of the cosmos.toml here; containers, revisions and requests those that the proxy knows, if it answers at once."
 )]
 pub(super) struct Completions {
     /// Which shell

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
 use super::{
     args::{Global, Prune},
     ask, bootstrap, context, down,
@@ -117,12 +119,16 @@ async fn everything(global: &Global, yes: bool) -> Result<ExitCode, Failure> {
     )
 }
 
+/// So many are stopped at once: each may take its time to end.
+const AT_ONCE: usize = 16;
+
 /// What no workspace had: ad-hoc containers, and what an older state left behind.
 async fn remove_each(client: &Client, observed: &Observed) -> Result<(), Failure> {
-    for name in names(observed) {
-        orders::remove(client, &name).await?;
-    }
-    Ok(())
+    stream::iter(names(observed))
+        .map(async |name| orders::remove(client, &name).await)
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await
 }
 
 /// The containers of this installation but the proxy.

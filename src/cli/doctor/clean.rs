@@ -353,7 +353,7 @@ mod tests {
         for gone in [
             "\"1\"",
             "\"2\"",
-            "3]",
+            ",3]",
             "-ppassword",
             "\"dev\"",
             "hunter2",
