@@ -20,6 +20,9 @@ use crate::{
     workspace::{Asked, Aspect, Hold, Override, Overrides, RestartPolicy, ServiceName},
 };
 
+/// When a hold that is over is looked at again whose workspace somebody is working on.
+const TAKEN_AGAIN: Duration = Duration::from_millis(100);
+
 /// An order in force about a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Held {
@@ -91,9 +94,12 @@ impl Controller {
     pub(super) async fn end_holds(&self) -> Result<Option<Instant>, Problem> {
         let now = Instant::now();
         let due = self.lock_ends().due(now);
+        let mut is_taken = false;
         for key in due {
             let turn = self.turn(&key);
             let Some(_turn) = turn.take_to_heal() else {
+                // Whoever heals it wakes nobody when done.
+                is_taken = true;
                 continue;
             };
             let released = self
@@ -106,7 +112,9 @@ impl Controller {
             // Whoever heals that workspace sleeps until something changes.
             self.world.send_modify(|version| *version += 1);
         }
-        Ok(self.lock_ends().next(now))
+        let next = self.lock_ends().next(now);
+        let again = is_taken.then(|| now + TAKEN_AGAIN);
+        Ok(next.into_iter().chain(again).min())
     }
 
     /// Forgets the holds of a workspace whose time is over; whose they were.
@@ -257,6 +265,20 @@ mod tests {
             left <= HOUR && left > HOUR - Duration::from_secs(60),
             "{left:?}"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hold_that_ends_while_its_workspace_is_healed_is_ended_soon() {
+        let bench = Bench::empty();
+        held_for_an_hour(&bench).await;
+        advance(HOUR).await;
+        let turn = bench.controller.turn("shop");
+        let taken = turn.take_to_heal().unwrap();
+        let again = bench.controller.end_holds().await.unwrap().unwrap();
+        assert!(again <= Instant::now() + Duration::from_secs(1));
+        drop(taken);
+        bench.controller.end_holds().await.unwrap();
+        assert!(bench.store.overrides("shop").unwrap().0.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
