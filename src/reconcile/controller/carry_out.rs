@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Controller, Events, choosing::Choosing, count, keeping::Keeping, tell, waiting};
+use super::{Controller, Events, count, keeping::Keeping, tell, waiting};
 use crate::{
     plan::{Action, Plan, Subject, plan},
     reconcile::{
@@ -114,13 +114,8 @@ impl Controller {
             controller: self,
             desired,
         };
-        let engine = Choosing {
-            engine: Arc::clone(&self.engine),
-            store: Arc::clone(&self.store),
-            key: key.clone(),
-        };
         let engine = Keeping {
-            engine: Arc::new(engine),
+            engine: Arc::clone(&self.engine),
             store: Arc::clone(&self.store),
             key: key.clone(),
         };

@@ -1,4 +1,4 @@
-//! An engine that is told which host port a container gets where nobody asked for one.
+//! Which host port a container gets where nobody asked for one.
 //!
 //! One that the engine chose would be another one after each start. So it is chosen
 //! here, and kept before a container is made with it: where somebody else has it, it
@@ -7,61 +7,45 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
-    sync::Arc,
 };
 
-use futures_util::{FutureExt as _, future::BoxFuture, stream::BoxStream};
-
 use crate::{
-    plan::{Action, Launch},
-    reconcile::engine::{Change, Done, Engine, EngineError, Progress},
+    plan::Launch,
     store::{Store, StoreError},
-    workspace::Observed,
 };
 
 /// Below those that systems give to whoever connects (from 32768 on): what is free now
 /// stays so while nothing is running.
 const PORTS: RangeInclusive<u16> = 20_000..=29_999;
 
-/// The engine for the plans of one workspace.
-pub(super) struct Choosing {
-    pub(super) engine: Arc<dyn Engine>,
-    pub(super) store: Arc<Store>,
-    /// The workspace's key.
-    pub(super) key: String,
-}
-
-impl Choosing {
-    /// The same launch with every host port chosen, if it leaves one open.
-    fn chosen(&self, launch: &Launch) -> Result<Option<Launch>, StoreError> {
-        if launch
-            .container
-            .ports
-            .iter()
-            .all(|port| port.host.is_some())
-        {
-            return Ok(None);
-        }
-        let kept = self.store.memory(&self.key)?.host_ports;
-        let mut taken: BTreeSet<u16> = kept.into_values().collect();
-        let mut launch = launch.clone();
-        // Both transports of one port have one number.
-        let mut chosen = BTreeMap::new();
-        for port in &mut launch.container.ports {
-            if port.host.is_none() {
-                let host = chosen
-                    .entry(port.container)
-                    .or_insert_with(|| free(&mut taken));
-                port.host = Some(*host);
-            }
-        }
-        let rows: Vec<_> = chosen
-            .into_iter()
-            .map(|(inside, host)| (launch.name.clone(), inside, host))
-            .collect();
-        self.store.remember_host_ports(&rows)?;
-        Ok(Some(launch))
+/// The same launch of a workspace with every host port chosen, if it leaves one open.
+pub(super) fn chosen(
+    store: &Store,
+    key: &str,
+    launch: &Launch,
+) -> Result<Option<Launch>, StoreError> {
+    let ports = &launch.container.ports;
+    if ports.iter().all(|port| port.host.is_some()) {
+        return Ok(None);
     }
+    let mut taken: BTreeSet<u16> = store.memory(key)?.host_ports.into_values().collect();
+    let mut launch = launch.clone();
+    // Both transports of one port have one number.
+    let mut chosen = BTreeMap::new();
+    for port in &mut launch.container.ports {
+        if port.host.is_none() {
+            let host = chosen
+                .entry(port.container)
+                .or_insert_with(|| free(&mut taken));
+            port.host = Some(*host);
+        }
+    }
+    let rows: Vec<_> = chosen
+        .into_iter()
+        .map(|(inside, host)| (launch.name.clone(), inside, host))
+        .collect();
+    store.remember_host_ports(&rows)?;
+    Ok(Some(launch))
 }
 
 /// One that no container of ours has, which is taken then.
@@ -78,44 +62,6 @@ fn free(taken: &mut BTreeSet<u16>) -> u16 {
         .unwrap_or(*PORTS.start());
     taken.insert(port);
     port
-}
-
-impl Engine for Choosing {
-    fn observe(&self) -> BoxFuture<'_, Result<Observed, EngineError>> {
-        self.engine.observe()
-    }
-
-    fn glance(&self) -> BoxFuture<'_, Result<Option<Observed>, EngineError>> {
-        self.engine.glance()
-    }
-
-    fn perform<'a>(
-        &'a self,
-        action: &'a Action,
-        progress: &'a (dyn Fn(Progress) + Send + Sync),
-    ) -> BoxFuture<'a, Result<Done, EngineError>> {
-        async move {
-            let Action::Launch(launch) = action else {
-                return self.engine.perform(action, progress).await;
-            };
-            let chosen = self.chosen(launch).map_err(|error| EngineError::Refused {
-                status: 0,
-                message: format!("the host port of `{}` cannot be kept: {error}", launch.name),
-            })?;
-            match chosen {
-                Some(launch) => {
-                    let action = Action::Launch(Box::new(launch));
-                    self.engine.perform(&action, progress).await
-                }
-                None => self.engine.perform(action, progress).await,
-            }
-        }
-        .boxed()
-    }
-
-    fn changes(&self) -> BoxStream<'static, Change> {
-        self.engine.changes()
-    }
 }
 
 #[cfg(test)]

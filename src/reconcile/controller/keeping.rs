@@ -1,4 +1,6 @@
-//! An engine whose containers' files are remembered.
+//! An engine whose containers' files and host ports are remembered.
+//!
+//! A host port that nobody asked for is chosen before its container is made: see `choosing`.
 //!
 //! What a container has of the files that can be changed in it is kept as soon as
 //! it is there, step by step. If Cosmos dies in between, it is not known, and is
@@ -8,6 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
 
+use super::choosing;
 use crate::{
     plan::Action,
     reconcile::engine::{Change, Done, Engine, EngineError, Progress},
@@ -24,6 +27,19 @@ pub(super) struct Keeping {
 }
 
 impl Keeping {
+    /// The same action with the host ports chosen that it leaves open, if it leaves any.
+    fn chosen(&self, action: &Action) -> Result<Option<Action>, EngineError> {
+        let Action::Launch(launch) = action else {
+            return Ok(None);
+        };
+        let chosen = choosing::chosen(&self.store, &self.key, launch);
+        let chosen = chosen.map_err(|error| EngineError::Refused {
+            status: 0,
+            message: format!("the host port of `{}` cannot be kept: {error}", launch.name),
+        })?;
+        Ok(chosen.map(|launch| Action::Launch(Box::new(launch))))
+    }
+
     fn keep(&self, action: &Action, done: &Done) -> Result<(), EngineError> {
         match (action, done) {
             (Action::Launch(launch), Done::Created(id)) => {
@@ -68,7 +84,10 @@ impl Engine for Keeping {
         progress: &'a (dyn Fn(Progress) + Send + Sync),
     ) -> BoxFuture<'a, Result<Done, EngineError>> {
         Box::pin(async move {
-            let done = self.engine.perform(action, progress).await?;
+            let done = match self.chosen(action)? {
+                Some(chosen) => self.engine.perform(&chosen, progress).await?,
+                None => self.engine.perform(action, progress).await?,
+            };
             self.keep(action, &done)?;
             Ok(done)
         })
