@@ -9,6 +9,7 @@
 mod apply;
 #[cfg(test)]
 mod at_once;
+mod beside;
 mod by_hand;
 mod carry_out;
 mod choosing;

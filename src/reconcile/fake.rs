@@ -259,10 +259,13 @@ impl Console for FakeEngine {
         options: LogOptions,
     ) -> BoxStream<'static, Result<LogChunk, EngineError>> {
         let mut world = self.world();
+        let follows = options.follow;
         world.read.push((container.to_owned(), options));
-        match world.output.get(container).cloned() {
-            Some(output) => stream::iter([Ok(LogChunk::Out(output.into()))]).boxed(),
-            None => stream::empty().boxed(),
+        let output = world.output.get(container).cloned();
+        let said = stream::iter(output.map(|output| Ok(LogChunk::Out(output.into()))));
+        match follows {
+            true => said.chain(stream::pending()).boxed(),
+            false => said.boxed(),
         }
     }
 

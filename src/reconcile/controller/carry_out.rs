@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Controller, Events, count, keeping::Keeping, tell, waiting};
+use super::{Controller, Events, Look, beside::Claims, count, keeping::Keeping, tell, waiting};
 use crate::{
     plan::{Action, Plan, Subject, plan},
     reconcile::{
@@ -27,6 +27,15 @@ use crate::{
 
 /// Services that did not come up, and why.
 type Failures = BTreeMap<ServiceName, Problem>;
+
+/// What came of a plan.
+#[derive(Default)]
+struct Carried {
+    executed: Executed,
+    failures: Failures,
+    /// A look after it, if there was anything to do.
+    after: Option<Look>,
+}
 
 impl Controller {
     /// Executes a plan for a workspace, keeps what must be remembered of it, and
@@ -52,13 +61,38 @@ impl Controller {
         events: &Events,
         cancel: impl Future<Output = ()> + Send,
     ) -> Result<Outcome, Problem> {
-        let (executed, failures) = self.execute(desired, &plan, cause, events, cancel).await?;
+        let claims = Claims::of_plan(&plan);
+        let work = self.execute(desired, &plan, cause, events, &claims, cancel);
+        let carried = self.healing_beside(desired, &claims, work).await?;
+        if let Some(after) = &carried.after {
+            self.forget_applied(desired, &after.observed)
+                .map_err(|error| Problem::from(&error))?;
+        }
+        let executed = carried.executed;
         let mut outcome = executed.outcome(0, 0);
         outcome.failed += count(&plan.blocked);
         if !executed.cancelled {
-            self.roll_back(desired, failures, events).await?;
+            self.roll_back(desired, carried.failures, events).await?;
         }
         Ok(outcome)
+    }
+
+    /// The same for what is healed beside somebody's work, until that is over: what it
+    /// is about to make keeps its form.
+    pub(super) async fn carry_out_beside(
+        &self,
+        desired: &Workspace,
+        plan: Plan,
+        events: &Events,
+        over: impl Future<Output = ()> + Send,
+    ) -> Result<(), Problem> {
+        let claims = Claims::of_plan(&plan);
+        let work = self.execute(desired, &plan, Cause::Healing, events, &claims, over);
+        let carried = work.await?;
+        match carried.executed.cancelled {
+            true => Ok(()),
+            false => self.roll_back(desired, carried.failures, events).await,
+        }
     }
 
     /// Executes a plan, and keeps what must be remembered of it.
@@ -68,8 +102,9 @@ impl Controller {
         plan: &Plan,
         cause: Cause,
         events: &Events,
+        claims: &Claims,
         cancel: impl Future<Output = ()> + Send,
-    ) -> Result<(Executed, Failures), Problem> {
+    ) -> Result<Carried, Problem> {
         let key = desired.identity.key();
         for blocked in &plan.blocked {
             tell(
@@ -81,7 +116,7 @@ impl Controller {
             );
         }
         if plan.steps.is_empty() {
-            return Ok((Executed::default(), Failures::new()));
+            return Ok(Carried::default());
         }
         self.remember_launches(&key, plan)?;
         tell(
@@ -104,6 +139,7 @@ impl Controller {
                 other => other,
             };
             record.note(&event);
+            claims.note(&event);
             if let Some((service, problem)) = failure(plan, &event) {
                 let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
                 failures.entry(service).or_insert(problem);
@@ -132,10 +168,13 @@ impl Controller {
         record.end(executed);
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
         self.remember_ports(desired, &look.observed)
-            .and_then(|()| self.forget_applied(desired, &look.observed))
             .map_err(|error| Problem::from(&error))?;
         let failures = failures.into_inner();
-        Ok((executed, failures.unwrap_or_else(PoisonError::into_inner)))
+        Ok(Carried {
+            executed,
+            failures: failures.unwrap_or_else(PoisonError::into_inner),
+            after: Some(look),
+        })
     }
 
     /// Keeps what each container is made from, before it is.
@@ -243,8 +282,9 @@ impl Controller {
             service: name.clone(),
             because: fallback.because.clone(),
         };
-        let (executed, _) = self
-            .execute(&desired, &plan, cause, events, std::future::pending())
+        let (claims, never) = (Claims::default(), std::future::pending());
+        let carried = self
+            .execute(&desired, &plan, cause, events, &claims, never)
             .await?;
         if let Some(health) = &fallback.kept.health {
             let containers = super::orders::containers(&desired, name);
@@ -256,7 +296,7 @@ impl Controller {
             events,
             Event::ServiceRolledBack {
                 service: name.to_string(),
-                problem: rolled_back(name, executed.is_complete()),
+                problem: rolled_back(name, carried.executed.is_complete()),
             },
         );
         Ok(())

@@ -6,7 +6,7 @@
 //! they run when a person says so.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -18,10 +18,14 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{Controller, Look, count};
+use super::{Controller, Look, beside::Claims, count};
 use crate::{
-    plan::{Action, Plan, Subject, plan},
-    reconcile::{engine::Change, event::Problem, history::Cause},
+    plan::{Action, Plan, Step, StepId, Subject, plan},
+    reconcile::{
+        engine::Change,
+        event::{Event, Problem},
+        history::Cause,
+    },
     workspace::{
         ContainerId, ContainerName, ContainerState, ImageRef, Observed, ObservedContainer,
         RestartPolicy, ServiceName, Workspace,
@@ -38,7 +42,7 @@ const LONGEST_DEAFNESS: Duration = Duration::from_secs(1);
 /// A container that lived this long did not crash at its start.
 const LONG_ENOUGH: Duration = Duration::from_secs(10);
 /// Without an event, everything is looked at again: events can be lost.
-const RESYNC: Duration = Duration::from_secs(30);
+pub(super) const RESYNC: Duration = Duration::from_secs(30);
 /// For the engine to finish removing a container. What is done to it meanwhile
 /// makes that fail; the event of its end comes before this in any case but a fault.
 const REMOVED_IN: Duration = Duration::from_secs(2);
@@ -250,20 +254,9 @@ impl Controller {
             }
         }
         self.explain_starts(&look.observed, &mut plan);
-        for step in plan.summaries() {
-            tracing::info!(
-                workspace = key,
-                action = step.action,
-                reason = step.reason,
-                "healing"
-            );
-        }
-        let subjects: HashMap<_, _> = plan
-            .steps
-            .iter()
-            .map(|step| (step.id, step.subject.clone()))
-            .collect();
-        let (sender, mut events) = mpsc::unbounded_channel();
+        tell_healing(&key, &plan);
+        let subjects = Subjects::of(&plan);
+        let (sender, events) = mpsc::unbounded_channel();
         // A wait for a service that is never ready must not keep a person waiting.
         let gives_way = turn.wanted.notified();
         let outcome = self
@@ -274,25 +267,107 @@ impl Controller {
             next_try = earlier(next_try, Some(Instant::now() + FIRST_PAUSE));
         }
         let is_done = is_whole && outcome.failed == stays && outcome.skipped == 0;
-        let mut failed = None;
         if let Some(volumes) = leaving
             && is_done
             && !self.end_leaving(&desired, volumes).await?
         {
-            failed = Some(Instant::now() + FIRST_RETRY);
+            next_try = earlier(next_try, Some(Instant::now() + FIRST_RETRY));
         }
-        while let Some(event) = events.recv().await {
-            if let super::Event::StepFailed { step, problem } = event
-                && let Some(subject) = subjects.get(&step)
+        Ok(earlier(
+            next_try,
+            self.note_failures(&key, &subjects, events),
+        ))
+    }
+
+    /// The same, for what whoever has the turn does not claim.
+    pub(super) async fn heal_unclaimed(
+        &self,
+        key: &str,
+        claims: &Claims,
+        over: impl Future<Output = ()> + Send,
+    ) -> Result<Option<Instant>, Problem> {
+        let Some(desired) = self.desired_of(key) else {
+            return Ok(None);
+        };
+        if self.leaving(key)?.is_some() {
+            return Ok(None);
+        }
+        // What everybody sees costs nothing, and mostly says that there is nothing to do.
+        let seen = self.looked.borrow().clone();
+        let (plan, next_try) =
+            self.plan_unclaimed(&desired, &seen.observed, claims, &claims.now())?;
+        if plan.writes() == 0 {
+            return Ok(next_try);
+        }
+        // What is claimed before a look is left alone after it: its end is not in that look.
+        let claimed = claims.now();
+        let look = self.look().await.map_err(|error| Problem::from(&error))?;
+        let (mut plan, next_try) =
+            self.plan_unclaimed(&desired, &look.observed, claims, &claimed)?;
+        if plan.writes() == 0 {
+            return Ok(next_try);
+        }
+        self.explain_starts(&look.observed, &mut plan);
+        tell_healing(key, &plan);
+        let subjects = Subjects::of(&plan);
+        let (sender, events) = mpsc::unbounded_channel();
+        self.carry_out_beside(&desired, plan, &sender, over).await?;
+        drop(sender);
+        Ok(earlier(
+            next_try,
+            self.note_failures(key, &subjects, events),
+        ))
+    }
+
+    /// What there is to heal of what is not claimed, and when there may be more.
+    fn plan_unclaimed(
+        &self,
+        desired: &Workspace,
+        observed: &Observed,
+        claims: &Claims,
+        claimed: &BTreeSet<Subject>,
+    ) -> Result<(Plan, Option<Instant>), Problem> {
+        let key = desired.identity.key();
+        let memory = self.store.memory(&key);
+        let mut plan = plan(
+            desired,
+            observed,
+            &memory.map_err(|error| Problem::from(&error))?,
+        );
+        plan.blocked.clear();
+        let mut next_try = self.leave_out_failing(&key, &mut plan);
+        plan.retain(|step| !claimed.contains(&step.subject));
+        // One that ended of itself after it was made failed what it was made for: whoever
+        // waits for it has to see that.
+        plan.retain(|step| match &step.action {
+            Action::Start { container, .. } if claims.was(&step.subject) => observed
+                .container(container)
+                .is_some_and(|one| self.lock_stopped().contains(&one.id)),
+            _ => true,
+        });
+        next_try = earlier(next_try, self.postpone(desired, observed, &mut plan));
+        Ok((plan, next_try))
+    }
+
+    /// Keeps what failed and why; when the first of it is tried again.
+    fn note_failures(
+        &self,
+        key: &str,
+        subjects: &Subjects,
+        mut events: mpsc::UnboundedReceiver<Event>,
+    ) -> Option<Instant> {
+        let mut next_try = None;
+        // All was told: whoever tells holds its other end no more.
+        while let Ok(event) = events.try_recv() {
+            if let Event::StepFailed { step, problem } = event
+                && let Some(subject) = subjects.0.get(&step)
             {
                 tracing::warn!(workspace = key, problem = problem.message, "a step failed");
-                failed = earlier(
-                    failed,
-                    Some(self.note_failure(&key, subject, problem.message)),
-                );
+                let at = self.note_failure(key, subject, problem.message);
+                next_try = earlier(next_try, Some(at));
             }
         }
-        Ok(earlier(next_try, failed))
+        next_try
     }
 
     /// Forgets what went wrong once, also of workspaces that are gone: what went well
@@ -472,6 +547,27 @@ impl Controller {
 
     fn lock_crashes(&self) -> std::sync::MutexGuard<'_, HashMap<ContainerName, Crash>> {
         self.crashes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whom each step of a plan is about.
+struct Subjects(HashMap<StepId, Subject>);
+
+impl Subjects {
+    fn of(plan: &Plan) -> Self {
+        let of = |step: &Step| (step.id, step.subject.clone());
+        Self(plan.steps.iter().map(of).collect())
+    }
+}
+
+fn tell_healing(key: &str, plan: &Plan) {
+    for step in plan.summaries() {
+        tracing::info!(
+            workspace = key,
+            action = step.action,
+            reason = step.reason,
+            "healing"
+        );
     }
 }
 

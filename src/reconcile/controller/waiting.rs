@@ -9,7 +9,7 @@ use futures_util::{
 };
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Controller, Events, ports::service_of, tell};
+use super::{Controller, Events, beside::Claims, ports::service_of, tell};
 use crate::{
     plan::{Action, completed_run},
     reconcile::{
@@ -234,34 +234,38 @@ impl Controller {
         seen: &Observed,
         events: &Events,
     ) -> Vec<(String, Problem)> {
-        let mut waits = Vec::new();
-        for (name, service) in &desired.services {
+        let awaited = desired.services.iter().filter_map(|(name, service)| {
             let containers: Vec<_> = (1..=service.replicas)
                 .map(|replica| desired.identity.container(name, replica))
                 .collect();
             let is_well = |name| is_well(seen.container(name), service.health.is_some());
-            if service.run != RunState::Running || containers.iter().all(is_well) {
-                continue;
-            }
-            let patience = service.health.as_ref().map(Health::patience);
-            waits.push(async move {
-                let service = name.to_string();
-                tell(events, Event::ServiceAwaited { service });
-                let result = match patience {
-                    Some(patience) => self.ready(&containers, patience).await,
-                    None => self.settled(&containers).await,
-                };
-                let service = name.to_string();
-                match result {
-                    Ok(()) => {
-                        tell(events, Event::ServiceReady { service });
-                        None
-                    }
-                    Err(problem) => Some((service, problem)),
-                }
-            });
+            let is_awaited = service.run == RunState::Running && !containers.iter().all(is_well);
+            is_awaited.then_some((name, service, containers))
+        });
+        let awaited: Vec<_> = awaited.collect();
+        if awaited.is_empty() {
+            return Vec::new();
         }
-        join_all(waits).await.into_iter().flatten().collect()
+        let claims = Claims::of_services(awaited.iter().map(|(name, ..)| *name));
+        let waits = awaited.iter().map(|(name, declared, containers)| async {
+            let service = || name.to_string();
+            tell(events, Event::ServiceAwaited { service: service() });
+            let result = match declared.health.as_ref().map(Health::patience) {
+                Some(patience) => self.ready(containers, patience).await,
+                None => self.settled(containers).await,
+            };
+            // Well or not, that is known now: from here on it is healed.
+            claims.let_go(name);
+            match result {
+                Ok(()) => {
+                    tell(events, Event::ServiceReady { service: service() });
+                    None
+                }
+                Err(problem) => Some((service(), problem)),
+            }
+        });
+        let waited = self.healing_beside(desired, &claims, join_all(waits));
+        waited.await.into_iter().flatten().collect()
     }
 
     /// Waits until containers without a health check have lived long enough.

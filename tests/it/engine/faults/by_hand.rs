@@ -81,3 +81,20 @@ fn a_container_stopped_by_hand_runs_again_and_it_is_told_how_to_hold_it_stopped(
         said.stderr.contains(told).then_some(())
     });
 }
+
+#[test]
+fn a_container_removed_by_hand_while_an_up_waits_for_another_runs_again_meanwhile() {
+    let never = "health = { tcp = 9, interval = \"500ms\", timeout = \"500ms\", retries = 1000 }";
+    let place = Place::new(&(idle("one", "") + &idle("never", never)));
+    let mut up = place.begin(&["up"]);
+    let id = until("the first runs", || place.running("one"));
+    until("the other runs", || place.running("never"));
+    docker(&["rm", "-f", &id]);
+    let began = Instant::now();
+    until("it is made again", || {
+        place.running("one").filter(|it| *it != id)
+    });
+    figure("removed by hand while an `up` waits: it runs", began);
+    up.interrupt();
+    let _ = up.end().ended(130);
+}

@@ -45,6 +45,29 @@ fn a_call_that_hangs_is_named_in_status_and_the_other_services_go_on() {
 }
 
 #[test]
+fn a_call_that_hangs_holds_up_no_healing_in_its_workspace() {
+    let (chaos, place) = at_rest(&idle("one", ""));
+    let stuck = place.container("stuck");
+    chaos.on("POST", &format!("create?name={stuck}"), Fault::Hang);
+    place.write("cosmos.toml", &(idle("one", "") + &idle("stuck", "")));
+    let up = place.begin(&["up"]);
+    until("the call hangs", || {
+        (chaos.count("POST", "/containers/create") > 0).then_some(())
+    });
+    let id = place.id("one");
+    docker(&["rm", "-f", &id]);
+    let began = Instant::now();
+    until("it is made again", || {
+        place.running("one").filter(|it| *it != id)
+    });
+    figure("removed by hand while a call hangs: it runs", began);
+    chaos.calm();
+    let _ = up.end().succeeded();
+    settles(&place);
+    is_whole(&place);
+}
+
+#[test]
 fn an_engine_that_fails_every_change_is_told_and_changes_nothing_until_it_is_well() {
     let (chaos, place) = at_rest(&shop(&[("one", 1), ("two", 1)]));
     let before = ["one", "two"].map(|name| place.id(name));
