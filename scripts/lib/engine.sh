@@ -57,3 +57,9 @@ stop_registry() {
     end_process "$state/run/registry.pid" docker-registry
     end_process "$state/run/registry-login.pid" docker-registry
 }
+
+# Before anything runs inside the namespace: there is no way out of it.
+need_podman() {
+    need podman=podman conmon=conmon catatonit=catatonit
+    [ -x /usr/lib/podman/netavark ] || need netavark=netavark aardvark-dns=aardvark-dns
+}

@@ -18,6 +18,8 @@ pub(in crate::engine) mod faults;
 mod founding;
 mod inspector;
 mod keys;
+mod own_engine;
+mod podman;
 mod screens;
 mod support;
 mod terminal;

@@ -13,7 +13,6 @@ pub(in crate::engine) mod chaos;
 mod crowd;
 mod engine;
 mod killed;
-mod own_engine;
 mod person;
 mod restarts;
 mod soak;

@@ -9,12 +9,14 @@ use std::{
 };
 
 use super::{
-    super::workspace::{
-        WEB, idle,
-        support::{Place, docker, inspect, until},
+    super::{
+        own_engine::{OwnEngine, on_its_own},
+        workspace::{
+            WEB, idle,
+            support::{Place, docker, inspect, until},
+        },
     },
     Dice, is_whole,
-    own_engine::{OwnEngine, on_its_own},
     person::{Doing, Shop},
     setting, settles,
 };
@@ -55,7 +57,7 @@ fn in_the_middle_of_an_up(engine: &OwnEngine, restart: fn(&OwnEngine), then: fn(
 #[test]
 fn an_engine_restarted_in_the_middle_of_an_up_is_converged_on_by_itself() {
     on_its_own(
-        "restarts::an_engine_restarted_in_the_middle_of_an_up_is_converged_on_by_itself",
+        "faults::restarts::an_engine_restarted_in_the_middle_of_an_up_is_converged_on_by_itself",
         &[],
         |engine| in_the_middle_of_an_up(engine, OwnEngine::restart, |_| ()),
     );
@@ -64,7 +66,7 @@ fn an_engine_restarted_in_the_middle_of_an_up_is_converged_on_by_itself() {
 #[test]
 fn an_engine_killed_in_the_middle_of_an_up_is_converged_on_once_anyone_asks() {
     on_its_own(
-        "restarts::an_engine_killed_in_the_middle_of_an_up_is_converged_on_once_anyone_asks",
+        "faults::restarts::an_engine_killed_in_the_middle_of_an_up_is_converged_on_once_anyone_asks",
         &[],
         |engine| {
             // One that was killed ends all containers as it comes back, and starts none
@@ -98,7 +100,7 @@ fn is_served(place: &Place, address: &str) -> bool {
 #[test]
 fn an_engine_restarted_at_any_moment_leaves_no_double_and_no_lost_order() {
     on_its_own(
-        "restarts::an_engine_restarted_at_any_moment_leaves_no_double_and_no_lost_order",
+        "faults::restarts::an_engine_restarted_at_any_moment_leaves_no_double_and_no_lost_order",
         &[],
         |engine| {
             let restarts = setting("COSMOS_TEST_RESTARTS", RESTARTS);
@@ -142,7 +144,7 @@ fn an_engine_restarted_at_any_moment_leaves_no_double_and_no_lost_order() {
 #[test]
 fn with_live_restore_requests_are_served_while_the_engine_is_away_and_healing_goes_on_after() {
     on_its_own(
-        "restarts::with_live_restore_requests_are_served_while_the_engine_is_away_and_healing_goes_on_after",
+        "faults::restarts::with_live_restore_requests_are_served_while_the_engine_is_away_and_healing_goes_on_after",
         &[("COSMOS_TEST_LIVE_RESTORE", "yes")],
         |engine| {
             let place = Place::up(&(WEB.to_owned() + &idle("one", "")));

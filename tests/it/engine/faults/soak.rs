@@ -12,11 +12,13 @@ use std::{
 };
 
 use super::{
-    super::workspace::support::{Place, docker, get, inspect, output, until},
+    super::{
+        own_engine::{OwnEngine, on_its_own},
+        workspace::support::{Place, docker, get, inspect, output, until},
+    },
     Dice,
     chaos::{Chaos, Fault},
     is_whole,
-    own_engine::{OwnEngine, on_its_own},
     person::{Doing, NAMES, Shop},
     setting, settles,
 };
@@ -237,7 +239,7 @@ impl Drop for Day<'_> {
 #[test]
 fn after_a_long_day_of_faults_the_plan_is_empty_and_the_memory_flat() {
     on_its_own(
-        "soak::after_a_long_day_of_faults_the_plan_is_empty_and_the_memory_flat",
+        "faults::soak::after_a_long_day_of_faults_the_plan_is_empty_and_the_memory_flat",
         &[],
         a_long_day,
     );

@@ -11,7 +11,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::super::workspace::support::output;
+use super::workspace::support::output;
 
 /// Set in the process that has an engine of its own: where that lives.
 const OWN: &str = "COSMOS_TEST_OWN_ENGINE";
@@ -22,6 +22,15 @@ static TURN: Mutex<()> = Mutex::new(());
 /// Runs the body of a test with an engine of its own. `name` is the test's, from
 /// this folder on; `variables` are for the engine.
 pub(super) fn on_its_own(name: &str, variables: &[(&str, &str)], body: impl FnOnce(&OwnEngine)) {
+    run_on(&["start"], name, variables, body);
+}
+
+/// The same with Podman in the engine's place.
+pub(super) fn on_podman(name: &str, body: impl FnOnce(&OwnEngine)) {
+    run_on(&["start", "--podman"], name, &[], body);
+}
+
+fn run_on(start: &[&str], name: &str, variables: &[(&str, &str)], body: impl FnOnce(&OwnEngine)) {
     if let Some(state) = env::var_os(OWN) {
         return body(&OwnEngine {
             state: state.into(),
@@ -32,13 +41,13 @@ pub(super) fn on_its_own(name: &str, variables: &[(&str, &str)], body: impl FnOn
         });
     }
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let engine = Started::new(variables);
+    let engine = Started::new(start, variables);
     let ran = engine
         .0
         .script()
         .args(["run", "--"])
         .arg(env::current_exe().unwrap())
-        .args(["--exact", &format!("engine::faults::{name}"), "--nocapture"])
+        .args(["--exact", &format!("engine::{name}"), "--nocapture"])
         .env(OWN, &engine.0.state)
         .output()
         .unwrap();
@@ -86,7 +95,7 @@ impl OwnEngine {
 struct Started(OwnEngine);
 
 impl Started {
-    fn new(variables: &[(&str, &str)]) -> Self {
+    fn new(start: &[&str], variables: &[(&str, &str)]) -> Self {
         // Short: a socket's path has 107 letters at most.
         let state = PathBuf::from(format!("/var/tmp/cosmos-own-{}", std::process::id()));
         let engine = Self(OwnEngine {
@@ -96,7 +105,7 @@ impl Started {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
         });
-        engine.0.run(&["start"]);
+        engine.0.run(start);
         engine.load("busybox:latest");
         engine
     }
