@@ -6,6 +6,7 @@ mod line;
 mod merge;
 mod show;
 mod source;
+mod tame;
 
 use std::{future::Future, io, pin::Pin, process::ExitCode, time::SystemTime};
 
@@ -48,7 +49,8 @@ pub(super) async fn run(global: Global, args: Logs) -> Result<ExitCode, Failure>
     let stop = tokio::signal::ctrl_c();
     tokio::pin!(stop);
 
-    let is_plain = args.grep.is_none() && !args.json && !args.timestamps;
+    // What a terminal would obey is taken out of whole lines.
+    let is_plain = args.grep.is_none() && !args.json && !args.timestamps && !shown.is_tame();
     if let ([source], false, false, true) = (&sources[..], args.follow, is_all, is_plain) {
         return pass(&reader, source, part, &mut shown, &mut stop).await;
     }

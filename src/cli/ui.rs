@@ -72,10 +72,17 @@ pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|character| match character {
             '\t' => ' ',
-            hidden if hidden.is_control() || is_bidi(hidden) => '\u{fffd}',
-            shown => shown,
+            other => visible(other),
         })
         .collect()
+}
+
+/// A letter, and for what is none a sign that something was there.
+pub(super) fn visible(character: char) -> char {
+    match character.is_control() || is_bidi(character) {
+        true => char::REPLACEMENT_CHARACTER,
+        false => character,
+    }
 }
 
 /// The same of a text that may have several lines, each after the first indented.

@@ -7,7 +7,7 @@ use indexmap::IndexSet;
 use regex_lite::Regex;
 use serde::Serialize;
 
-use super::line::Line;
+use super::{line::Line, tame::tamed};
 use crate::{
     cli::{args::Logs, error::Failure},
     reconcile::engine::LogChunk,
@@ -43,6 +43,8 @@ pub(super) struct Shown {
     form: Form,
     wanted: Option<Regex>,
     is_coloured: bool,
+    /// Of our standard output and error, which one is a terminal.
+    is_terminal: [bool; 2],
     names: IndexSet<String>,
     width: usize,
     /// What was not written yet, and whether it is for the standard error.
@@ -87,15 +89,22 @@ impl Shown {
                 has_time: args.timestamps,
             },
         };
+        let is_terminal = [io::stdout().is_terminal(), io::stderr().is_terminal()];
         Ok(Self {
             form,
             wanted: wanted.transpose()?,
-            is_coloured: std::env::var_os("NO_COLOR").is_none() && io::stdout().is_terminal(),
+            is_coloured: std::env::var_os("NO_COLOR").is_none() && is_terminal[0],
+            is_terminal,
             names: IndexSet::new(),
             width: 0,
             held: Vec::new(),
             is_error: false,
         })
+    }
+
+    /// Whether any of it goes to a terminal, and so not as it is.
+    pub(super) fn is_tame(&self) -> bool {
+        self.is_terminal.contains(&true)
     }
 
     /// Somebody whose lines are shown: there is room for their name from now on, so
@@ -134,7 +143,10 @@ impl Shown {
                     self.held.extend_from_slice(&line.stamp);
                     self.held.push(b' ');
                 }
-                self.held.extend_from_slice(&line.text);
+                match self.is_terminal[usize::from(line.is_error)] {
+                    true => self.held.extend_from_slice(tamed(&line.text).as_bytes()),
+                    false => self.held.extend_from_slice(&line.text),
+                }
             }
         }
         self.held.push(b'\n');

@@ -306,3 +306,24 @@ fn what_was_written_is_read_at_the_engine_or_where_it_is_out_of_reach_at_the_pro
     read();
     until("the proxy was asked", || is_asked().then_some(()));
 }
+
+#[test]
+fn what_a_terminal_would_obey_stays_out_of_it_and_goes_into_a_pipe_as_it_is() {
+    let place = Place::up(&idle("web", ""));
+    let said = r"\033]0;another title\007\033[2Ja \033[31mred\033[0m word";
+    let write = format!("printf '{said}\\n' > /proc/1/fd/1");
+    docker(&["exec", &place.container("web"), "sh", "-c", &write]);
+    let piped = place.cosmos(&["logs", "web"]).succeeded().stdout;
+    assert_eq!(
+        piped,
+        "\x1b]0;another title\x07\x1b[2Ja \x1b[31mred\x1b[0m word\n"
+    );
+    let mut terminal = place.on_a_terminal_of(80, &["logs", "web"]);
+    let shown = terminal.expect("word");
+    assert_eq!(terminal.expect_end(), Some(0));
+    assert!(shown.ends_with("a \x1b[31mred\x1b[0m "), "{shown:?}");
+    assert!(
+        !shown.contains("title") && !shown.contains("\x1b[2J"),
+        "{shown:?}"
+    );
+}
