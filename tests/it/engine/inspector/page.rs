@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{CANARY, app, send};
 use crate::{
-    engine::workspace::support::{Place, docker, until},
+    engine::workspace::support::{Place, docker, inspect, until},
     support::Browser,
 };
 
@@ -282,6 +282,9 @@ fn buttons_do_what_the_verbs_do() {
     let service = place.service("app");
     assert_eq!(service["hold"]["by"], "cosmos stop app (dashboard)");
     press("release", "ready");
+    press("stop", "held");
+    press("start", "ready");
+    assert_eq!(place.service("app")["hold"], json!(null));
     let before = place.id("app");
     press("restart", "ready");
     until("its restart", || {
@@ -297,6 +300,30 @@ fn buttons_do_what_the_verbs_do() {
         "await until('what was ordered', () => all('history-entry').some((it) => it.textContent.includes('cosmos stop app (dashboard)')));",
         json!(null),
     );
+}
+
+#[test]
+fn an_earlier_revision_is_gone_back_to_as_the_verb_does() {
+    let place = app();
+    place.write(
+        "cosmos.toml",
+        &format!("{}env = {{ LATER = \"yes\" }}\n", super::APP),
+    );
+    let _ = place.cosmos(&["up"]).succeeded();
+    let page = Page::open(&place);
+    page.view("history");
+    page.run(
+        "const first = await until('the first revision', () => all('rollback').find((it) => is(it) && !it.disabled));
+         first.click();
+         const yes = await until('the question', () => shown('rollback-confirm'));
+         yes.click();
+         await until('what was done', () => all('history-entry').some((it) => it.textContent.includes('cosmos rollback 1 (dashboard)')));",
+        json!(null),
+    );
+    until("the first form", || {
+        let env = inspect(&place.running("app")?, "{{.Config.Env}}")?;
+        (!env.contains("LATER")).then_some(())
+    });
 }
 
 #[test]
