@@ -61,6 +61,12 @@ pub(super) async fn take_down(
     let took = match last {
         Some(Event::Finished { outcome }) => Duration::from_millis(outcome.millis),
         Some(Event::Failed { problem }) if problem.code == "not_up" && is_again => began.elapsed(),
+        Some(Event::Failed { problem }) if problem.code == "not_up" => {
+            if !global.quiet && global.progress != Progress::Json {
+                outln!("{key} is not up: nothing to take down");
+            }
+            return Ok(());
+        }
         Some(Event::Failed { problem }) => return Err(problem.into()),
         _ => {
             return Err(

@@ -85,6 +85,11 @@ impl Failure {
         self.is_without_image
     }
 
+    /// Whether it is that an image has no such program.
+    pub(super) fn is_without_program(&self) -> bool {
+        self.unrun == Some(127)
+    }
+
     #[must_use]
     pub(super) fn with_output(mut self, output: Vec<String>) -> Self {
         self.output = output;

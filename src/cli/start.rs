@@ -57,9 +57,18 @@ pub(super) async fn run(global: Global, args: Start) -> Result<ExitCode, Failure
         let meant = here.as_ref().and_then(|here| orders::meant(first, here));
         match meant.filter(|_| command.is_empty() && failure.is_without_image()) {
             Some(meant) => failure.hinted(orders::did_you_mean(meant)),
+            None if failure.is_without_program() && is_option(command) => failure.hinted(format!(
+                "options come before the image: `cosmos start {} {first}`",
+                command.join(" ")
+            )),
             None => failure,
         }
     })
+}
+
+/// Whether what should be a program looks like an option of ours.
+fn is_option(command: &[String]) -> bool {
+    command.first().is_some_and(|word| word.starts_with('-'))
 }
 
 async fn start_image(

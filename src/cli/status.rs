@@ -85,7 +85,7 @@ fn all_lines(containers: &Containers, client: &Client) -> Vec<String> {
     }
     if !containers.adhoc.is_empty() {
         all.push("ad-hoc containers".to_owned());
-        let mut rows = table(["NAME", "ID", "STATE", "SINCE", "IMAGE", "URL"]);
+        let mut rows = table(["NAME", "ID", "STATE", "SINCE", "IMAGE", "PORTS", "URL"]);
         for container in &containers.adhoc {
             let id = container.id.chars().take(12).collect();
             let is_running = container.state == "running";
@@ -95,6 +95,7 @@ fn all_lines(containers: &Containers, client: &Client) -> Vec<String> {
                 state_of(container),
                 since(container),
                 printable(&container.image),
+                container.ports.join(" "),
                 if is_running {
                     url(&format!("{}.localhost", container.name), client)
                 } else {

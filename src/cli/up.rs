@@ -253,6 +253,16 @@ async fn order(
 /// Whoever waited for so long wants to know for what.
 const SLOW: Duration = Duration::from_secs(3);
 
+/// `; web held stopped`: why less runs than is declared.
+fn held(outcome: &Outcome) -> String {
+    let said = outcome.held.iter();
+    let said = said.map(|held| format!("{} {}", held.service, held.order.hold));
+    match said.collect::<Vec<_>>() {
+        none if none.is_empty() => String::new(),
+        some => format!("; {}", some.join(", ")),
+    }
+}
+
 pub(super) async fn report(
     client: &Client,
     loaded: &Loaded,
@@ -261,16 +271,15 @@ pub(super) async fn report(
     is_waited_for: bool,
 ) -> Result<(), Failure> {
     let took = duration(Duration::from_millis(outcome.millis));
+    let services = plural(outcome.services, "service");
+    let held = held(outcome);
     out!("{}", quiet_changes(quiet));
     if outcome.succeeded == 0 && quiet.is_empty() {
-        outln!(
-            "up to date ({}, {took})",
-            plural(outcome.services, "service")
-        );
+        outln!("up to date ({services}, {took}){held}");
         return Ok(());
     }
     let word = if is_waited_for { "Ready" } else { "Started" };
-    outln!("{word} in {took} ({})", plural(outcome.services, "service"));
+    outln!("{word} in {took} ({services}){held}");
     let key = loaded.workspace.identity.key();
     let status: Status = client
         .get(&format!("/workspaces/{}", encoded(&key)))

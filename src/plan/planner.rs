@@ -146,7 +146,8 @@ impl<'a> Planner<'a> {
     ) -> StepId {
         needs.sort_unstable();
         needs.dedup();
-        let id = self.next_step(0);
+        let number = self.plan.steps.len() + 1;
+        let id = StepId(u32::try_from(number).unwrap_or(u32::MAX));
         self.plan.steps.push(Step {
             id,
             needs,
@@ -156,12 +157,6 @@ impl<'a> Planner<'a> {
             loses: None,
         });
         id
-    }
-
-    /// The id that a step will get, if so many others come before it.
-    pub(super) fn next_step(&self, others: usize) -> StepId {
-        let number = self.plan.steps.len() + others + 1;
-        StepId(u32::try_from(number).unwrap_or(u32::MAX))
     }
 
     /// Notes that something cannot be planned, once.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{action::StepId, diff::FieldChange};
+use super::diff::FieldChange;
 use crate::workspace::{ContainerName, ContainerState, NetworkName, Origin};
 
 /// Why a step is in a plan.
@@ -40,7 +40,7 @@ pub(super) enum Reason<'a> {
     /// It is in a network that its declaration does not name any more.
     Left(Option<&'a Origin>),
     /// A newer container takes its place.
-    ReplacedBy(StepId),
+    Replaced,
     /// It is in the way of a name.
     InTheWay(&'a ContainerName),
     /// Another container of the same replica is the one to keep.
@@ -110,7 +110,7 @@ impl fmt::Display for Reason<'_> {
             Self::SetAside => f.write_str("was set aside"),
             Self::Disconnected(network) => write!(f, "is not in {network}"),
             Self::Left(origin) => write!(f, "not in its networks any more{}", At(*origin)),
-            Self::ReplacedBy(step) => write!(f, "replaced by {step}"),
+            Self::Replaced => f.write_str("replaced by a new one"),
             Self::InTheWay(name) => write!(f, "has the name of {name}"),
             Self::LeftOver(kept) => write!(f, "left over beside {kept}"),
             Self::Routed => f.write_str("the proxy leads to its services"),

@@ -165,10 +165,9 @@ impl<'a> Planner<'a> {
         }
 
         // First out of the way what the wanted container cannot be beside …
-        let first = self.steps_before(wanted, rise, &others);
         let in_favour = match right {
             Some(_) => Reason::LeftOver(&wanted.name),
-            None => Reason::ReplacedBy(self.next_step(first)),
+            None => Reason::Replaced,
         };
         let stops_first =
             (!is_up || restarts) && is_stop_first(wanted.service, &wanted.name, self.memory);
@@ -377,18 +376,6 @@ impl<'a> Planner<'a> {
             .filter(|network| !service.container.networks.contains(network))
             .filter(|network| is_ours(network))
             .collect()
-    }
-
-    /// How many steps come before the launch of a replacement, whose number they name.
-    fn steps_before(&self, wanted: &Wanted<'_>, rise: Rise<'_>, others: &[Owned<'a>]) -> usize {
-        if !matches!(rise, Rise::Launch) {
-            return 0;
-        }
-        let stops = match is_stop_first(wanted.service, &wanted.name, self.memory) {
-            true => others.iter().filter(|one| is_alive(one.container)).count(),
-            false => 0,
-        };
-        stops + usize::from(self.estate.holder(&wanted.name).is_some())
     }
 
     fn stop_all(

@@ -58,11 +58,11 @@ fn a_changed_image_starts_the_new_container_before_stopping_the_old() {
         .written_at("services.web.image", 14);
     assert_snapshot!(lab.plan(&desired), @"
     #1 pull node:22                                   needed by web
-    #2 rename shop-web-1 to shop-web-1.fef8  after 1  replaced by #3
+    #2 rename shop-web-1 to shop-web-1.fef8  after 1  replaced by a new one
     #3 launch shop-web-1                     after 2  image changed: node:20 → node:22 (cosmos.toml:14)
     #4 wait for shop-web-1: ready            after 3  before shop-web-1.fef8 goes
-    #5 stop shop-web-1.fef8                  after 4  replaced by #3
-    #6 remove shop-web-1.fef8                after 5  replaced by #3
+    #5 stop shop-web-1.fef8                  after 4  replaced by a new one
+    #6 remove shop-web-1.fef8                after 5  replaced by a new one
     ");
 }
 
@@ -72,11 +72,11 @@ fn a_writable_volume_stops_the_old_container_before_starting_the_new() {
     let desired = shop().with("db", service("postgres:17").volume("shop_data"));
     assert_snapshot!(lab.plan(&desired), @"
     #1 pull postgres:17                             needed by db
-    #2 stop shop-db-1                      after 1  replaced by #4
-    #3 rename shop-db-1 to shop-db-1.2671  after 2  replaced by #4
+    #2 stop shop-db-1                      after 1  replaced by a new one
+    #3 rename shop-db-1 to shop-db-1.2671  after 2  replaced by a new one
     #4 launch shop-db-1                    after 3  image changed: postgres:16 → postgres:17
     #5 wait for shop-db-1: ready           after 4  before shop-db-1.2671 goes
-    #6 remove shop-db-1.2671               after 5  replaced by #4
+    #6 remove shop-db-1.2671               after 5  replaced by a new one
     ");
 }
 
@@ -86,11 +86,11 @@ fn a_host_port_stops_the_old_container_before_starting_the_new() {
     let desired = shop().with("web", service("node:22").port(Some(8000), 80));
     assert_snapshot!(lab.plan(&desired), @"
     #1 pull node:22                                   needed by web
-    #2 stop shop-web-1                       after 1  replaced by #4
-    #3 rename shop-web-1 to shop-web-1.edf8  after 2  replaced by #4
+    #2 stop shop-web-1                       after 1  replaced by a new one
+    #3 rename shop-web-1 to shop-web-1.edf8  after 2  replaced by a new one
     #4 launch shop-web-1                     after 3  image changed: node:20 → node:22
     #5 wait for shop-web-1: ready            after 4  before shop-web-1.edf8 goes
-    #6 remove shop-web-1.edf8                after 5  replaced by #4
+    #6 remove shop-web-1.edf8                after 5  replaced by a new one
     ");
 }
 
@@ -100,16 +100,16 @@ fn replicas_are_replaced_one_after_the_other() {
     let desired = shop().with("web", service("node:22").probed().replicas(2));
     assert_snapshot!(lab.plan(&desired), @"
     #1  pull node:22                                     needed by web
-    #2  rename shop-web-1 to shop-web-1.fef8  after 1    replaced by #3
+    #2  rename shop-web-1 to shop-web-1.fef8  after 1    replaced by a new one
     #3  launch shop-web-1                     after 2    image changed: node:20 → node:22
     #4  wait for shop-web-1: ready            after 3    before shop-web-1.fef8 goes
-    #5  stop shop-web-1.fef8                  after 4    replaced by #3
-    #6  remove shop-web-1.fef8                after 5    replaced by #3
-    #7  rename shop-web-2 to shop-web-2.42d1  after 1 4  replaced by #8
+    #5  stop shop-web-1.fef8                  after 4    replaced by a new one
+    #6  remove shop-web-1.fef8                after 5    replaced by a new one
+    #7  rename shop-web-2 to shop-web-2.42d1  after 1 4  replaced by a new one
     #8  launch shop-web-2                     after 7    image changed: node:20 → node:22
     #9  wait for shop-web-2: ready            after 8    before shop-web-2.42d1 goes
-    #10 stop shop-web-2.42d1                  after 9    replaced by #8
-    #11 remove shop-web-2.42d1                after 10   replaced by #8
+    #10 stop shop-web-2.42d1                  after 9    replaced by a new one
+    #11 remove shop-web-2.42d1                after 10   replaced by a new one
     ");
 }
 
@@ -343,8 +343,8 @@ fn an_old_container_left_without_a_new_one_is_replaced_from_where_it_is() {
     assert_snapshot!(lab.plan(&shop().with("web", service("node:22").probed())), @"
     #1 launch shop-web-1                    image changed: node:20 → node:22
     #2 wait for shop-web-1: ready  after 1  before shop-web-1.fef8 goes
-    #3 stop shop-web-1.fef8        after 2  replaced by #1
-    #4 remove shop-web-1.fef8      after 3  replaced by #1
+    #3 stop shop-web-1.fef8        after 2  replaced by a new one
+    #4 remove shop-web-1.fef8      after 3  replaced by a new one
     ");
 }
 
@@ -489,11 +489,11 @@ fn a_tag_that_moved_is_followed_if_it_is_always_pulled() {
         *observed.images.values_mut().next().unwrap() = "sha256:0123456789abcdef".to_owned()
     });
     assert_snapshot!(lab.plan(&desired), @"
-    #1 rename shop-web-1 to shop-web-1.fef8           replaced by #2
+    #1 rename shop-web-1 to shop-web-1.fef8           replaced by a new one
     #2 launch shop-web-1                     after 1  node:20 moved: 194b23bd → 0123456789ab
     #3 wait for shop-web-1: ready            after 2  before shop-web-1.fef8 goes
-    #4 stop shop-web-1.fef8                  after 3  replaced by #2
-    #5 remove shop-web-1.fef8                after 4  replaced by #2
+    #4 stop shop-web-1.fef8                  after 3  replaced by a new one
+    #5 remove shop-web-1.fef8                after 4  replaced by a new one
     ");
 }
 
@@ -513,11 +513,11 @@ fn an_isolated_workspace_leaves_the_shared_network() {
     let desired = isolated(shop().with("web", service("node:20")));
     assert_snapshot!(lab.plan(&desired), @"
     #1 create network cosmos-net-shop                 needed by web
-    #2 rename shop-web-1 to shop-web-1.fef8  after 1  replaced by #3
+    #2 rename shop-web-1 to shop-web-1.fef8  after 1  replaced by a new one
     #3 launch shop-web-1                     after 2  network changed: cosmos-net → cosmos-net-shop
     #4 wait for shop-web-1: ready            after 3  before shop-web-1.fef8 goes
-    #5 stop shop-web-1.fef8                  after 4  replaced by #3
-    #6 remove shop-web-1.fef8                after 5  replaced by #3
+    #5 stop shop-web-1.fef8                  after 4  replaced by a new one
+    #6 remove shop-web-1.fef8                after 5  replaced by a new one
     ");
 }
 

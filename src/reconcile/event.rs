@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::engine::Progress;
+use super::{controller::Held, engine::Progress};
 use crate::plan::{Quiet, StepId, StepSummary, Subject};
 
 /// Something that happened. Streams are NDJSON lines of these.
@@ -150,6 +150,9 @@ pub struct Outcome {
     pub services: u32,
     /// From the order to this moment, in milliseconds.
     pub millis: u64,
+    /// Services that are not as declared, because somebody ordered it so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<Held>,
 }
 
 /// One thing that is wrong, where, and the next command.

@@ -100,6 +100,7 @@ impl Executed {
             skipped: self.skipped,
             services,
             millis,
+            held: Vec::new(),
         }
     }
 }

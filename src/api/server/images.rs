@@ -125,6 +125,7 @@ pub(super) async fn build(
                     skipped: 0,
                     services: 0,
                     millis: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    held: Vec::new(),
                 },
             },
             Err(error) => Event::Failed {

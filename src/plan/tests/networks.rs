@@ -176,11 +176,11 @@ fn a_plan_says_where_something_is_run_in_a_container() {
     let desired = shop().with("web", service("node:22").hooked());
     assert_snapshot!(lab.plan(&desired), @"
     #1 pull node:22                                      needed by web
-    #2 rename shop-web-1 to shop-web-1.fef8     after 1  replaced by #3
+    #2 rename shop-web-1 to shop-web-1.fef8     after 1  replaced by a new one
     #3 launch shop-web-1, then run post_start   after 2  image changed: node:20 → node:22
     #4 wait for shop-web-1: ready               after 3  before shop-web-1.fef8 goes
-    #5 run pre_stop, then stop shop-web-1.fef8  after 4  replaced by #3
-    #6 remove shop-web-1.fef8                   after 5  replaced by #3
+    #5 run pre_stop, then stop shop-web-1.fef8  after 4  replaced by a new one
+    #6 remove shop-web-1.fef8                   after 5  replaced by a new one
     ");
 }
 

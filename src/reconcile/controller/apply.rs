@@ -215,6 +215,9 @@ impl Controller {
                 .values()
                 .filter(|service| service.run == RunState::Running),
         );
+        outcome.held = self
+            .holds_on(&desired)
+            .map_err(|error| Problem::from(&error))?;
         outcome.millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tell(events, Event::Finished { outcome });
         Ok(())

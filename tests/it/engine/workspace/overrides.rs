@@ -58,6 +58,13 @@ fn a_hold_says_what_by_whom_when_and_what_for() {
 }
 
 #[test]
+fn an_up_says_in_its_one_line_what_an_order_holds() {
+    let said = held().cosmos(&["up"]).was_up_to_date();
+    assert!(said.stdout.ends_with("); one held stopped\n"), "{said}");
+    assert_eq!(said.stdout.lines().count(), 1, "{said}");
+}
+
+#[test]
 fn a_plan_shows_the_orders_that_it_honours() {
     let place = held();
     let plan = place.cosmos(&["plan"]).succeeded().stdout;

@@ -345,6 +345,18 @@ fn down_removes_containers_and_keeps_volumes() {
 }
 
 #[test]
+fn a_second_down_finds_nothing_to_take_down() {
+    let place = Place::up(&idle("one", ""));
+    let _ = place.cosmos(&["down"]).succeeded();
+    let again = place.cosmos(&["down"]).succeeded();
+    let name = &place.name;
+    assert_eq!(
+        again.stdout,
+        format!("{name} is not up: nothing to take down\n")
+    );
+}
+
+#[test]
 fn down_with_volumes_refuses_off_a_terminal_and_names_them() {
     let place = Place::up(&idle("one", "mounts = [\"data:/data\"]"));
     let volume = format!("{}_data", place.name);
