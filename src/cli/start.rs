@@ -135,8 +135,13 @@ async fn keep_alive(
         failure = long_ended(&started) => Err(failure),
     };
     let code = match opened {
-        Ok(code) => Ok(code),
-        Err(failure) => Err(why_no_shell(global, client, &started, failure).await),
+        Ok(ExitCode::SUCCESS) => Ok(ExitCode::SUCCESS),
+        // Of a shell that was opened just as its container ended, engine 20.10 says why on
+        // our terminal, as if the shell itself had.
+        opened => match why_it_ended(global, client, &started).await {
+            Some(failure) => Err(failure),
+            None => opened,
+        },
     };
     if args.rm {
         // Whether or not there was a shell: nobody wants what is left.
@@ -169,28 +174,21 @@ async fn end_of(id: &ContainerId) -> Result<i64, Failure> {
     ended.map_err(attach_failed)
 }
 
-/// A shell cannot be opened in what ended at once, and that is then the cause.
-async fn why_no_shell(
-    global: &Global,
-    client: &Client,
-    id: &ContainerId,
-    failure: Failure,
-) -> Failure {
-    if exec::running(global, client, id.as_str(), None)
-        .await
-        .is_ok()
-    {
-        return failure;
+/// No shell can be opened in what ended at once: that is then the cause.
+async fn why_it_ended(global: &Global, client: &Client, id: &ContainerId) -> Option<Failure> {
+    let running = exec::running(global, client, id.as_str(), None).await;
+    if running.is_ok() {
+        return None;
     }
-    match end_of(id).await {
-        // The code of the engine's init where it finds no program.
-        Ok(127) => Failure::new(format!(
+    // The code of the engine's init where it finds no program.
+    let has_no_tail = matches!(end_of(id).await, Ok(127));
+    has_no_tail.then(|| {
+        Failure::new(format!(
             "{} ended at once: the image has no `tail` to keep it alive",
             id.short()
         ))
-        .hinted("give a command that it has: `cosmos start IMAGE COMMAND`"),
-        _ => failure,
-    }
+        .hinted("give a command that it has: `cosmos start IMAGE COMMAND`")
+    })
 }
 
 /// With a command: attached before it starts, so that nothing it says is lost.
