@@ -11,7 +11,7 @@ use std::sync::{
 
 use axum::{Extension, Json, body::Bytes, extract::State};
 
-use super::{Management, Refused, Trusted, to_its_end};
+use super::{Management, Refused, Trusted, input::Object, to_its_end};
 use crate::{
     api::wire::{Founding, FoundingReply, Problem},
     plan::Action,
@@ -24,7 +24,7 @@ pub(super) async fn container(
     Extension(Trusted(trusted)): Extension<Trusted>,
     body: Bytes,
 ) -> Result<Json<FoundingReply>, Refused> {
-    let order: Founding = serde_json::from_slice(&body).map_err(|error| {
+    let Object(order) = serde_json::from_slice(&body).map_err(|error| {
         Problem::new("invalid_request", format!("this is no order: {error}")).hinted(
             r#"send {"action":"start","image":"ubuntu:latest","args":["echo","x"]}, or {"action":"stop","container_id":"..."}"#,
         )

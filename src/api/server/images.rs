@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::TryStreamExt as _;
 use tokio::sync::mpsc;
 
-use super::{Management, Refused, events, input::Sent};
+use super::{Management, Refused, events, input::Object, input::Sent};
 use crate::{
     api::wire::{BUILD_HEADER, Credentials, Event, ImageBuild, Outcome, Problem, PullImage},
     plan::Action,
@@ -152,5 +152,6 @@ fn build_in(headers: &HeaderMap) -> Result<ImageBuild, Problem> {
     let json = STANDARD
         .decode(header.as_bytes())
         .map_err(|error| not_understood(error.to_string()))?;
-    serde_json::from_slice(&json).map_err(|error| not_understood(error.to_string()))
+    let build = serde_json::from_slice(&json).map(|Object(build)| build);
+    build.map_err(|error| not_understood(error.to_string()))
 }

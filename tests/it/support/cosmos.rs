@@ -6,22 +6,15 @@ use std::{
     ops::Deref,
     path::{Path, PathBuf},
     process::{self, Command, Stdio},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     thread,
 };
 
 use tempfile::TempDir;
 
-use super::{Output, Running, Terminal, docker};
+use super::{Output, Running, Terminal, docker, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_cosmos");
-
-/// Each Cosmos gets the next one. Below the ports that systems hand out by
-/// themselves, so that none of those is in the way.
-static NEXT_PORT: AtomicU16 = AtomicU16::new(21_000);
 
 /// Held by whoever uses the names and the port that everyone uses.
 static USUAL_NAMES: Mutex<()> = Mutex::new(());
@@ -57,7 +50,7 @@ impl Deref for UsualCosmos {
 impl Cosmos {
     /// One of which nothing is there yet.
     pub(crate) fn new() -> Self {
-        let port = NEXT_PORT.fetch_add(1, Ordering::Relaxed);
+        let port = free_port();
         // With our process id: a run that was killed must not be in the way.
         let installation = format!("test-{}-{}", process::id(), port);
         Self::of(installation, port, false)

@@ -17,6 +17,8 @@ mod output;
 mod terminal;
 
 use std::{
+    net::TcpListener,
+    sync::atomic::{AtomicU16, Ordering},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -31,6 +33,18 @@ pub(crate) use self::{
 
 /// Everything here takes a second at most; this is for a machine under load.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A port that nobody has. Counted up, so that two tests never get the same; below
+/// those that the kernel and the engine hand out.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(21_000);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
+}
 
 /// Waits for what no stream tells of.
 #[track_caller]

@@ -6,7 +6,7 @@
 use std::{
     env, fmt, fs,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU16, Ordering},
@@ -18,6 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::Terminal;
+pub(in crate::engine) use crate::support::free_port;
 
 /// How long anything may take that a test waits for: the crash loop's pauses and
 /// a machine that builds something else included.
@@ -539,16 +540,4 @@ pub(in crate::engine) fn ask(port: u16, request: &str) -> Result<Answer, String>
         status: status.ok_or_else(|| format!("no status in {head:?}"))?,
         body: body.trim().to_owned(),
     })
-}
-
-/// A port that nobody has. Counted up, so that two tests never get the same; below
-/// those that the kernel and the engine hand out.
-pub(in crate::engine) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(21_000);
-    loop {
-        let port = NEXT.fetch_add(1, Ordering::Relaxed);
-        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
-            return port;
-        }
-    }
 }
