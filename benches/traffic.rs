@@ -1,4 +1,4 @@
-//! What a request through the proxy costs, against nginx and haproxy.
+//! What a request through the proxy costs, against nginx, haproxy and Caddy.
 //!
 //! All of them stand on one core, between one client (`wrk`, 64 kept connections) and
 //! one origin (an nginx that answers from memory), which share another. They are
@@ -8,8 +8,9 @@
 //! cores and Debian's packages:
 //!
 //! ```sh
-//! apt-get install nginx-light haproxy wrk
+//! apt-get install nginx-light haproxy caddy wrk
 //! cargo bench --bench traffic            # or: -- 30, for as many rounds
+//! cargo bench --bench traffic -- growth  # with more routes, and more connections
 //! ```
 //!
 //! nginx keeps its upstream connections and has buffers in which the larger body
@@ -50,6 +51,12 @@ use tempfile::TempDir;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+#[path = "peers/report.rs"]
+#[allow(dead_code, reason = "its other users have budgets of other kinds")]
+mod report;
+
+use report::{Budget, Row};
+
 const HOST: &str = "web.shop.localhost";
 const CONNECTIONS: u32 = 64;
 const ROUNDS: usize = 7;
@@ -60,6 +67,10 @@ const LOADED_FOR: &str = "3s";
 const MEASURED: &str = "0";
 const AROUND: &str = "1";
 
+/// As many routes as one workspace has, and as forty of forty.
+const ROUTES: [usize; 4] = [1, 10, 100, 1_000];
+const CROWDS: [u32; 4] = [10, 100, 1_000, 10_000];
+
 const BODIES: [(&str, usize); 2] = [("1k", 1024), ("64k", 64 * 1024)];
 
 fn main() {
@@ -67,15 +78,16 @@ fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         // What this program starts itself as.
-        ["proxy", listen, upstream, log, capture] => {
+        ["proxy", listen, upstream, log, capture, routes] => {
             let capture = match *capture {
                 "off" => CaptureMode::Off,
                 _ => CaptureMode::Redacted,
             };
-            proxy(listen, upstream, log, capture);
+            proxy(listen, upstream, log, capture, routes.parse().unwrap());
         }
         // `cargo test --benches` only wants to know that it builds.
         words if words.contains(&"--list") => {}
+        words if words.contains(&"growth") => growth(),
         words => {
             let rounds = words.iter().find_map(|word| word.parse().ok());
             measure(rounds.unwrap_or(ROUNDS));
@@ -86,22 +98,18 @@ fn main() {
 fn measure(rounds: usize) {
     let place = Place::new();
     let peers = [
-        place.nginx(),
+        place.nginx(1),
         place.haproxy(),
-        place.cosmos("cosmos", "off"),
-        place.cosmos("captures", "redacted"),
+        place.caddy(),
+        place.cosmos("cosmos", "off", 1),
+        place.cosmos("captures", "redacted", 1),
     ];
     for (body, size) in BODIES {
-        let mut seen: [Vec<Seen>; 4] = Default::default();
-        for round in 0..rounds {
-            // Who comes first changes, too.
-            for turn in 0..peers.len() {
-                let at = (round + turn) % peers.len();
-                seen[at].push(place.load(&peers[at], body));
-            }
-        }
+        let seen = in_turn(&place, &peers, rounds, body, CONNECTIONS);
         println!("{size} bytes, {CONNECTIONS} connections, {rounds} rounds of {LOADED_FOR}:");
-        let [nginx, _, off, on] = &seen;
+        let [nginx, _, _, off, on] = &seen[..] else {
+            unreachable!("one for each peer");
+        };
         for (peer, own) in peers.iter().zip(&seen) {
             let figure = |of| (median(own.iter().map(of)), ratio(own, nginx, of));
             let (requests, more) = figure(|seen| seen.requests_a_second);
@@ -115,7 +123,70 @@ fn measure(rounds: usize) {
         }
         let kept = ratio(on, off, |seen| seen.requests_a_second);
         println!("  capturing leaves x {kept:.2} of the requests a second");
+        let row = |of: &str, unit: &'static str, figure: fn(&Seen) -> f64| {
+            let what = format!("{size} bytes, {CONNECTIONS} connections: {of}");
+            let mut row = Row::new(format!("traffic-{body}-{}", of.replace(' ', "-")), what);
+            row.unit = unit;
+            // Ours first, as in every other row.
+            for at in [3, 4, 0, 1, 2] {
+                row = row.of(peers[at].name, seen[at].iter().map(figure));
+            }
+            row
+        };
+        row("requests", "a second", |seen| seen.requests_a_second).report();
+        row("processor", "us a request", |seen| seen.cpu_micros)
+            .within(Budget::Times("nginx", 1.15))
+            .report();
+        row("p99", "ms", |seen| seen.p99_millis)
+            .within(Budget::Times("nginx", 1.0))
+            .report();
     }
+}
+
+/// With more routes, and with more connections, beside nginx with as many of either.
+fn growth() {
+    let place = Place::new();
+    let (body, _) = BODIES[0];
+    let told = |name: String, what: String, seen: &[Vec<Seen>]| {
+        let of =
+            |seen: &[Seen]| -> Vec<f64> { seen.iter().map(|it| it.requests_a_second).collect() };
+        let mut row = Row::new(name, what);
+        row.unit = "requests a second";
+        row.of("cosmos", of(&seen[0]))
+            .of("nginx", of(&seen[1]))
+            .report();
+    };
+    for routes in ROUTES {
+        let peers = [place.cosmos("cosmos", "off", routes), place.nginx(routes)];
+        let seen = in_turn(&place, &peers, 3, body, CONNECTIONS);
+        let what = format!("1 KiB, {CONNECTIONS} connections, one route of {routes}");
+        told(format!("routes-{routes}"), what, &seen);
+    }
+    let peers = [place.cosmos("cosmos", "off", 1), place.nginx(1)];
+    for crowd in CROWDS {
+        let seen = in_turn(&place, &peers, 3, body, crowd);
+        let what = format!("1 KiB, {crowd} connections");
+        told(format!("connections-{crowd}"), what, &seen);
+    }
+}
+
+/// What each round showed of each peer.
+fn in_turn(
+    place: &Place,
+    peers: &[Peer],
+    rounds: usize,
+    body: &str,
+    connections: u32,
+) -> Vec<Vec<Seen>> {
+    let mut seen: Vec<Vec<Seen>> = peers.iter().map(|_| Vec::new()).collect();
+    for round in 0..rounds {
+        // Who comes first changes, too.
+        for turn in 0..peers.len() {
+            let at = (round + turn) % peers.len();
+            seen[at].push(place.load(&peers[at], body, connections));
+        }
+    }
+    seen
 }
 
 /// Round by round: what slowed one slowed its neighbour.
@@ -215,16 +286,21 @@ impl Place {
         }
     }
 
-    fn nginx(&self) -> Peer {
+    /// With so many hosts, the last of which is asked for.
+    fn nginx(&self, routes: usize) -> Peer {
         let (address, origin) = (free_address(), self.origin);
+        let others: String = (1..routes)
+            .map(|other| format!("server {{ listen {address}; server_name s{other}.shop.localhost; return 404; }}\n"))
+            .collect();
         let config = nginx_config(
             self.files.path(),
-            "peer",
+            &format!("peer-{routes}"),
             &format!(
                 "keepalive_requests 1000000000; proxy_buffers 16 16k; proxy_buffer_size 16k;\n\
                  proxy_busy_buffers_size 128k; tcp_nodelay on;\n\
                  upstream origin {{ server {origin}; keepalive 128; keepalive_requests 1000000000; }}\n\
-                 server {{ listen {address} backlog=1024; location / {{\n\
+                 server_names_hash_max_size 4096; {others}\n\
+                 server {{ listen {address} backlog=1024; server_name {HOST}; location / {{\n\
                    proxy_pass http://origin; proxy_http_version 1.1;\n\
                    proxy_set_header Connection \"\"; proxy_set_header Host $http_host;\n\
                    proxy_set_header X-Real-IP $remote_addr;\n\
@@ -252,7 +328,27 @@ impl Place {
         Peer::begun("haproxy", address, Running::on(MEASURED, "haproxy", &words))
     }
 
-    fn cosmos(&self, name: &'static str, capture: &str) -> Peer {
+    fn caddy(&self) -> Peer {
+        let (address, origin) = (free_address(), self.origin);
+        let file = self.files.path().join("Caddyfile");
+        let config = format!(
+            "{{\n admin off\n auto_https off\n persist_config off\n}}\n\
+             http://{HOST}:{} {{\n bind {}\n reverse_proxy {origin}\n}}\n",
+            address.port(),
+            address.ip()
+        );
+        fs::write(&file, config).unwrap();
+        let words = [
+            "run",
+            "--adapter",
+            "caddyfile",
+            "--config",
+            file.to_str().unwrap(),
+        ];
+        Peer::begun("caddy", address, Running::on(MEASURED, "caddy", &words))
+    }
+
+    fn cosmos(&self, name: &'static str, capture: &str, routes: usize) -> Peer {
         let (address, origin) = (free_address(), self.origin);
         let own = env::current_exe().unwrap();
         let log = self.files.path().join(format!("{name}.log"));
@@ -262,12 +358,13 @@ impl Place {
             &origin.to_string(),
             log.to_str().unwrap(),
             capture,
+            &routes.to_string(),
         ];
         let process = Running::on(MEASURED, own.to_str().unwrap(), &words);
         Peer::begun(name, address, process)
     }
 
-    fn load(&self, peer: &Peer, body: &str) -> Seen {
+    fn load(&self, peer: &Peer, body: &str, connections: u32) -> Seen {
         // A log that grows for an hour is nobody's cost here.
         if let Ok(log) = File::options()
             .write(true)
@@ -278,7 +375,7 @@ impl Place {
         let before = peer.process.used();
         let output = Command::new("taskset")
             .args(["--cpu-list", AROUND, "wrk", "--latency", "-t1"])
-            .args([&format!("-c{CONNECTIONS}"), &format!("-d{LOADED_FOR}")])
+            .args([&format!("-c{connections}"), &format!("-d{LOADED_FOR}")])
             .args(["-H", &format!("Host: {HOST}")])
             .arg(format!("http://{}/{body}", peer.address))
             .output()
@@ -329,7 +426,7 @@ fn nginx_config(folder: &Path, name: &str, http: &str) -> String {
     let place = folder.display();
     let config = format!(
         "daemon off; master_process off; user root; pid {place}/{name}.pid;\n\
-         events {{ worker_connections 4096; }}\n\
+         worker_rlimit_nofile 65536; events {{ worker_connections 32768; }}\n\
          http {{ access_log off; client_body_temp_path {place}/{name}.body;\n\
          proxy_temp_path {place}/{name}.proxy; {http} }}\n"
     );
@@ -354,8 +451,8 @@ fn until_it_listens(name: &str, address: SocketAddr) {
     }
 }
 
-/// The data plane as `cosmos proxy` runs it, with one route.
-fn proxy(listen: &str, upstream: &str, log: &str, capture: CaptureMode) {
+/// The data plane as `cosmos proxy` runs it, with so many routes; all but one lead nowhere.
+fn proxy(listen: &str, upstream: &str, log: &str, capture: CaptureMode, routes: usize) {
     let guard = GuardConfig {
         token: Token::new("0123456789abcdef0123456789abcdef").unwrap(),
         port: 8080,
@@ -377,20 +474,22 @@ fn proxy(listen: &str, upstream: &str, log: &str, capture: CaptureMode) {
         name: "shop-web-1".to_owned(),
         generation: Some("made-1".to_owned()),
     };
-    let target = Target {
-        name: "service `web` of `shop`".to_owned(),
-        workspace: Some("shop".to_owned()),
-        service: Some("web".to_owned()),
-        url: format!("http://{HOST}:8080"),
-        hold: None,
-        capture,
-        leads: Leads::To(vec![upstream]),
-    };
-    shared.set_routes(Arc::new(Routes::new([Rule {
-        host: Some(HOST.to_owned()),
+    let rule = |host: &str, upstreams: Vec<Upstream>| Rule {
+        host: Some(host.to_owned()),
         path: None,
-        target: Arc::new(target),
-    }])));
+        target: Arc::new(Target {
+            name: format!("service `{host}` of `shop`"),
+            workspace: Some("shop".to_owned()),
+            service: Some("web".to_owned()),
+            url: format!("http://{host}:8080"),
+            hold: None,
+            capture,
+            leads: Leads::To(upstreams),
+        }),
+    };
+    let others = (1..routes).map(|other| rule(&format!("s{other}.shop.localhost"), Vec::new()));
+    let rules = others.chain([rule(HOST, vec![upstream])]);
+    shared.set_routes(Arc::new(Routes::new(rules)));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

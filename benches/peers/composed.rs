@@ -31,6 +31,14 @@ impl<'a> Composed<'a> {
         let program = program.expect("COSMOS_BENCH_COMPOSE is Docker Compose 2");
         self.0.command(&program, words)
     }
+
+    /// podman-compose with the same file, if it is there, and has no more services than it
+    /// starts in a minute: it starts one after the other.
+    pub(crate) fn by_podman(&self, services: u32) -> Option<impl Fn(&[&str]) -> Command> {
+        let program = env::var("COSMOS_BENCH_PODMAN_COMPOSE").ok();
+        let program = program.filter(|_| services <= 20)?;
+        Some(move |words: &[&str]| self.0.command(&program, words))
+    }
 }
 
 impl Drop for Composed<'_> {

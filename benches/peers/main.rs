@@ -7,7 +7,7 @@
 //! (`COSMOS_BENCH_COMPOSE`) and GNU time; `scripts/bench` sees to all of that:
 //!
 //! ```sh
-//! scripts/bench starting reading edited
+//! scripts/bench starting reading edited resting
 //! scripts/bench starting 1 10 100        # with so many services
 //! ```
 #![allow(
@@ -24,6 +24,7 @@ mod engine;
 mod place;
 mod reading;
 mod report;
+mod resting;
 mod starting;
 
 use std::env;
@@ -39,7 +40,7 @@ fn main() {
         .filter_map(|word| word.parse().ok())
         .collect();
     let is_asked = |name: &str| arguments.iter().any(|word| word == name);
-    let all = ["starting", "reading", "edited"];
+    let all = ["starting", "reading", "edited", "resting"];
     let is_any = all.into_iter().any(is_asked);
     for name in all {
         if is_any && !is_asked(name) {
@@ -48,6 +49,7 @@ fn main() {
         match name {
             "starting" => starting::run(&numbers),
             "reading" => reading::run(),
+            "resting" => resting::run(),
             _ => edited::run(),
         }
     }

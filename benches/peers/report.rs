@@ -25,6 +25,8 @@ pub(crate) enum Budget {
     Times(&'static str, f64),
     /// More than a peer's: `60.0`.
     Over(&'static str, f64),
+    /// In itself.
+    AtMost(f64),
 }
 
 impl Row {
@@ -58,7 +60,7 @@ impl Row {
         for (who, figures) in &self.figures {
             let (median, least, most) = (middle(figures), least(figures), most(figures));
             println!(
-                "  {who:<16} {median:>10.1} {}   {least:.1} to {most:.1}   x {:.3}",
+                "  {who:<16} {median:>10.2} {}   {least:.2} to {most:.2}   x {:.3}",
                 self.unit,
                 ours / median
             );
@@ -93,6 +95,7 @@ impl Row {
                 format!("{who} + {more} {}", self.unit),
                 self.median_of(who)? + more,
             ),
+            Budget::AtMost(most) => ("at most".to_owned(), *most),
         };
         let is_kept = if ours <= allowed { "kept" } else { "NOT kept" };
         Some(format!(

@@ -16,6 +16,9 @@ const SIZES: [u32; 4] = [1, 10, 20, 40];
 
 const ROUNDS: u32 = 5;
 
+/// With more than this, fewer rounds do: each takes minutes.
+const MANY: u32 = 100;
+
 /// How many calls the floor has under way: tried from 1 to 32.
 const WIDTHS: [usize; 6] = [1, 2, 4, 8, 16, 32];
 
@@ -74,9 +77,11 @@ struct Times {
 
 fn grown(place: &Place, engine: &Engine, width: usize, size: u32) {
     let (mut ours, mut theirs, mut floor) = (Times::default(), Times::default(), Vec::new());
+    let mut others = Times::default();
     let (mut our_memory, mut their_memory) = (Vec::new(), Vec::new());
     let composed = Composed::new(place);
-    for round in 1..=ROUNDS {
+    let rounds = if size < MANY { ROUNDS } else { 2 };
+    for round in 1..=rounds {
         floor.push(engine.brings_up(place, size as usize, width));
 
         place.write(&services(size, 0));
@@ -111,42 +116,37 @@ fn grown(place: &Place, engine: &Engine, width: usize, size: u32) {
         composed.write(&peers(round));
         theirs.change.push(timed(composed.command(&["up", "-d"])));
         theirs.down.push(timed(composed.command(&["down"])));
+        if let Some(podman) = composed.by_podman(size) {
+            others.cold.push(timed(podman(&["up", "-d"])));
+            others.nothing.push(timed(podman(&["up", "-d"])));
+            others.look.push(timed(podman(&["ps"])));
+            others.down.push(timed(podman(&["down", "-t", "0"])));
+        }
     }
-    let row = |name: &str, what: &str, ours: &[Duration], theirs: &[Duration]| {
-        Row::new(format!("{name}-{size}"), format!("{what}, {size} services"))
-            .of("cosmos", millis(ours))
-            .of("compose", millis(theirs))
+    let row = |name: &str, what: &str, of: fn(&Times) -> &[Duration]| {
+        let row = Row::new(format!("{name}-{size}"), format!("{what}, {size} services"))
+            .of("cosmos", millis(of(&ours)))
+            .of("compose", millis(of(&theirs)));
+        match of(&others) {
+            [] => row,
+            times => row.of("podman-compose", millis(times)),
+        }
     };
-    row(
-        "cold",
-        "`up` from nothing, images present",
-        &ours.cold,
-        &theirs.cold,
-    )
-    .of("engine alone", millis(&floor))
-    .of("cosmos, sure", millis(&ours.cold_and_sure))
-    .within(Budget::Times("engine alone", 1.1))
-    .report();
-    row(
-        "noop",
-        "`up` with nothing to do",
-        &ours.nothing,
-        &theirs.nothing,
-    )
-    .within(Budget::Times("compose", 0.1))
-    .report();
-    row(
-        "change",
-        "`up` with one service changed",
-        &ours.change,
-        &theirs.change,
-    )
-    .of("cosmos, sure", millis(&ours.change_and_sure))
-    .report();
-    row("status", "`status` beside `ps`", &ours.look, &theirs.look)
+    row("cold", "`up` from nothing, images present", |it| &it.cold)
+        .of("engine alone", millis(&floor))
+        .of("cosmos, sure", millis(&ours.cold_and_sure))
+        .within(Budget::Times("engine alone", 1.1))
+        .report();
+    row("noop", "`up` with nothing to do", |it| &it.nothing)
         .within(Budget::Times("compose", 0.1))
         .report();
-    row("down", "`down`", &ours.down, &theirs.down).report();
+    row("change", "`up` with one service changed", |it| &it.change)
+        .of("cosmos, sure", millis(&ours.change_and_sure))
+        .report();
+    row("status", "`status` beside `ps`", |it| &it.look)
+        .within(Budget::Times("compose", 0.1))
+        .report();
+    row("down", "`down`", |it| &it.down).report();
     let mut row = Row::new(
         format!("noop-memory-{size}"),
         format!("the command's memory in an `up` with nothing to do, {size} services"),

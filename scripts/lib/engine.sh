@@ -63,3 +63,20 @@ need_podman() {
     need podman=podman conmon=conmon catatonit=catatonit
     [ -x /usr/lib/podman/netavark ] || need netavark=netavark aardvark-dns=aardvark-dns
 }
+
+# podman_settings FOLDER: how Podman works in here, with its networks' files in FOLDER.
+podman_settings() {
+    cat <<-TOML
+	[containers]
+	# Its own defaults are higher than a nested root may set, who cannot raise
+	# the limits of the service itself.
+	default_ulimits = ["nofile=16384:16384", "nproc=16384:16384"]
+	[engine]
+	cgroup_manager = "cgroupfs"
+	runtime = "runc"
+	events_logger = "file"
+	[network]
+	network_backend = "netavark"
+	network_config_dir = "$1"
+	TOML
+}
