@@ -14,7 +14,7 @@ use super::{
     here::here,
     orders::suggesting,
     status::state_of,
-    ui::{age, duration, outln, plural, printable, show_table, table},
+    ui::{age, duration, folded, out, outln, plural, printable, show_table, table},
 };
 use crate::api::{
     client::{Client, encoded},
@@ -222,13 +222,17 @@ fn show_step(told: &Told) {
         StepResult::Skipped => ('-', "not tried".to_owned()),
         StepResult::Unknown => ('?', "not finished".to_owned()),
     };
-    outln!(
-        "{mark} {} ({end}): {}",
-        printable(&step.action),
-        printable(&step.reason)
+    let width = super::output_width().unwrap_or(usize::MAX);
+    let (action, reason) = (printable(&step.action), printable(&step.reason));
+    out!(
+        "{}",
+        folded(&format!("{mark} {action} ({end}): {reason}"), width)
     );
     if let StepResult::Failed { problem } = &told.result {
-        outln!("    {}", printable(&problem.message));
+        out!(
+            "{}",
+            folded(&format!("    {}", printable(&problem.message)), width)
+        );
         for line in &problem.output {
             outln!("    | {}", printable(line));
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 use indexmap::IndexMap;
 
-use super::{hold, out, printable};
+use super::{fold::columns, folded, hold, out, printable};
 use crate::api::wire::{PlanReport, Quiet, Sign, StepSummary, Subject};
 
 /// Prints a plan on stdout.
@@ -17,7 +17,8 @@ pub(crate) fn show_plan(report: &PlanReport) {
 /// As wide as actions are in what most people have.
 const ACTION: usize = 44;
 
-/// In less than this, the reason is below what it is a reason for.
+/// In less than this, or where there is no room for it, a reason is below what it is a
+/// reason for.
 const NARROW: usize = 76;
 
 fn rendered(report: &PlanReport, width: usize) -> String {
@@ -33,10 +34,11 @@ fn rendered(report: &PlanReport, width: usize) -> String {
             let loses = loses.map(|loses| format!("  ! loses {}", printable(loses)));
             let (action, reason) = (printable(&step.action), printable(&step.reason));
             let loses = loses.unwrap_or_default();
-            let _ = match width < NARROW {
-                true => writeln!(text, "    {action}\n      {reason}{loses}"),
-                false => writeln!(text, "    {action:<ACTION$} {reason}{loses}"),
-            };
+            let beside = format!("    {action:<ACTION$} {reason}{loses}");
+            text.push_str(&match width >= NARROW && columns(&beside) <= width {
+                true => beside + "\n",
+                false => folded(&format!("    {action}\n      {reason}{loses}"), width),
+            });
         }
     }
     for name in &report.unchanged {
@@ -48,18 +50,20 @@ fn rendered(report: &PlanReport, width: usize) -> String {
     }
     text.push_str(&quiet_changes(&report.quiet));
     for problem in &report.blocked {
-        let _ = writeln!(text, "! {}", printable(&problem.message));
+        text.push_str(&folded(
+            &format!("! {}", printable(&problem.message)),
+            width,
+        ));
         if let Some(hint) = &problem.hint {
-            let _ = writeln!(text, "    {}", printable(hint));
+            text.push_str(&folded(&format!("    {}", printable(hint)), width));
         }
     }
     let count = |sign| report.steps.iter().filter(|step| step.sign == sign).count();
     if report.is_empty() {
         let _ = writeln!(text, "nothing to do");
     } else {
-        let _ = writeln!(
-            text,
-            "{} to add, {} to change, {} to remove, {} unchanged{}   plan {}",
+        let counts = format!(
+            "{} to add, {} to change, {} to remove, {} unchanged{}",
             count(Sign::Add),
             count(Sign::Change),
             count(Sign::Remove),
@@ -68,8 +72,13 @@ fn rendered(report: &PlanReport, width: usize) -> String {
                 0 => String::new(),
                 count => format!(", {count} without a step"),
             },
-            report.digest.get(..12).unwrap_or(&report.digest),
         );
+        let digest = report.digest.get(..12).unwrap_or(&report.digest);
+        let foot = format!("{counts}   plan {digest}");
+        match columns(&foot) <= width {
+            true => text.push_str(&(foot + "\n")),
+            false => text.push_str(&folded(&format!("{counts}\nplan {digest}"), width)),
+        }
     }
     text
 }
@@ -142,5 +151,43 @@ fn style(sign: Sign) -> Style {
         Sign::Remove => AnsiColor::Red.on_default(),
         Sign::Change => AnsiColor::Yellow.on_default(),
         Sign::Wait => Style::new().dimmed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One service with a long reason.
+    fn report() -> PlanReport {
+        let step = serde_json::json!({
+            "id": 1, "needs": [], "sign": "change", "loses": null,
+            "subject": { "kind": "service", "name": "db" },
+            "action": "launch shop-db-1",
+            "reason": "command changed (cosmos.toml:5); ports changed: - 127.0.0.1:25667:5432/tcp, + 127.0.0.1:15432:5432/tcp (cosmos.toml:7)",
+        });
+        serde_json::from_value(serde_json::json!({
+            "steps": [step], "blocked": [], "unchanged": ["web"], "digest": "0123456789abcdef",
+            "schema": 1,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn no_word_is_broken_by_the_end_of_a_line() {
+        for width in [40, 80, 120] {
+            let shown = rendered(&report(), width);
+            let wide: Vec<_> = shown.lines().filter(|it| columns(it) > width).collect();
+            // What colours it takes no room.
+            let wide = wide.into_iter().filter(|it| !it.contains('\x1b'));
+            assert_eq!(wide.collect::<Vec<_>>(), Vec::<&str>::new(), "{shown}");
+        }
+        let shown = rendered(&report(), 80);
+        assert!(
+            shown.contains(
+                "    launch shop-db-1\n      command changed (cosmos.toml:5); ports changed: -\n        127.0.0.1:25667:5432/tcp, "
+            ),
+            "{shown}"
+        );
     }
 }
