@@ -3,9 +3,9 @@
 //! call. What they do not work on is mended meanwhile.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     pin::pin,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{Controller, heal::RESYNC};
 use crate::{
-    plan::{Plan, StepId, Subject},
+    plan::{Action, Plan, Step, StepId, Subject},
     reconcile::event::Event,
     workspace::{ServiceName, Workspace},
 };
@@ -31,66 +31,110 @@ const PACE: Duration = Duration::from_millis(250);
 /// told to a person, and rolled back, before anybody tries again.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    /// How many steps are still to succeed.
-    open: Mutex<BTreeMap<Subject, usize>>,
-    /// Whose they are.
-    steps: BTreeMap<StepId, Subject>,
+    steps: BTreeMap<StepId, Step>,
+    state: Mutex<Claimed>,
+}
+
+/// What is claimed at one moment, and not to be touched by anybody else.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Claimed {
+    /// How many of their steps are still to succeed.
+    open: BTreeMap<Subject, usize>,
+    /// The calls that are under way.
+    calls: BTreeMap<StepId, Subject>,
 }
 
 impl Claims {
     /// All that a plan is about.
     pub(super) fn of_plan(plan: &Plan) -> Self {
-        let of = |step: &crate::plan::Step| (step.id, step.subject.clone());
+        let of = |step: &Step| (step.id, step.clone());
         let steps: BTreeMap<_, _> = plan.steps.iter().map(of).collect();
-        let mut open = BTreeMap::new();
-        for subject in steps.values() {
-            *open.entry(subject.clone()).or_default() += 1;
+        let mut claimed = Claimed::default();
+        for step in steps.values() {
+            *claimed.open.entry(step.subject.clone()).or_default() += 1;
         }
         Self {
-            open: Mutex::new(open),
             steps,
+            state: Mutex::new(claimed),
         }
     }
 
-    /// These services, until each is let go.
+    /// These services, which are only waited for, until each is let go.
     pub(super) fn of_services<'a>(services: impl IntoIterator<Item = &'a ServiceName>) -> Self {
         let subjects = services.into_iter().cloned().map(Subject::Service);
+        let claimed = Claimed {
+            open: subjects.map(|subject| (subject, 1)).collect(),
+            calls: BTreeMap::new(),
+        };
         Self {
-            open: Mutex::new(subjects.map(|subject| (subject, 1)).collect()),
             steps: BTreeMap::new(),
+            state: Mutex::new(claimed),
         }
     }
 
     /// Lets go of what a step was the last one of.
     pub(super) fn note(&self, event: &Event) {
-        if let Event::StepSucceeded { step, .. } = event
-            && let Some(subject) = self.steps.get(step)
-        {
-            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(left) = open.get_mut(subject) {
-                *left -= 1;
-                if *left == 0 {
-                    open.remove(subject);
-                }
-            }
+        let (id, is_begun) = match event {
+            Event::StepStarted { step } => (step, true),
+            Event::StepSucceeded { step, .. }
+            | Event::StepFailed { step, .. }
+            | Event::StepSkipped { step, .. } => (step, false),
+            _ => return,
+        };
+        let Some(step) = self.steps.get(id) else {
+            return;
+        };
+        let mut claimed = self.claimed();
+        match is_begun {
+            true if matches!(step.action, Action::Await { .. }) => None,
+            true => claimed.calls.insert(step.id, step.subject.clone()),
+            false => claimed.calls.remove(&step.id),
+        };
+        if matches!(event, Event::StepSucceeded { .. }) {
+            claimed.settle(&step.subject);
         }
     }
 
     /// This one is done with.
     pub(super) fn let_go(&self, service: &ServiceName) {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.remove(&Subject::Service(service.clone()));
+        self.claimed().settle(&Subject::Service(service.clone()));
     }
 
     /// What is claimed now.
-    pub(super) fn now(&self) -> BTreeSet<Subject> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.keys().cloned().collect()
+    pub(super) fn now(&self) -> Claimed {
+        self.claimed().clone()
     }
 
     /// Whether the work was about this at any time.
     pub(super) fn was(&self, subject: &Subject) -> bool {
-        self.steps.values().any(|one| one == subject)
+        self.steps.values().any(|step| step.subject == *subject)
+    }
+
+    fn claimed(&self) -> MutexGuard<'_, Claimed> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claimed {
+    /// Whether somebody else may carry out this step meanwhile: of what is only waited
+    /// for, what brings a running container back to where it was.
+    pub(super) fn leaves(&self, step: &Step) -> bool {
+        let is_mild = matches!(
+            step.action,
+            Action::ConnectNetwork { .. } | Action::Update { .. }
+        );
+        let mut called = self.calls.values();
+        !self.open.contains_key(&step.subject)
+            || is_mild && called.all(|subject| *subject != step.subject)
+    }
+
+    fn settle(&mut self, subject: &Subject) {
+        if let Some(left) = self.open.get_mut(subject) {
+            *left -= 1;
+            if *left == 0 {
+                self.open.remove(subject);
+            }
+        }
     }
 }
 
@@ -161,7 +205,7 @@ mod tests {
             controller::tests::{Bench, outcome, wish},
             event::Outcome,
         },
-        workspace::{AfterCondition, ContainerState, HealthProbe, Service},
+        workspace::{AfterCondition, ContainerState, HealthProbe, NetworkName, Service},
     };
 
     /// Far less than the patience of a probe.
@@ -229,6 +273,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_waited_for_gets_back_the_network_that_it_was_cut_off() {
+        let (bench, applied) = waited_for().await;
+        let network: NetworkName = "cosmos-net".parse().unwrap();
+        bench.engine.edit(|observed| {
+            let mut containers = observed.containers.iter_mut();
+            let cut_off = name("shop-db-1");
+            let db = containers.find(|one| one.name == cut_off).unwrap();
+            db.networks.remove(&network);
+        });
+        bench.engine.hint();
+        sleep(SOON).await;
+        let db = bench.container("shop-db-1");
+        assert!(db.networks.contains_key(&network));
+        assert!(!applied.is_finished());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_ends_of_itself_after_an_up_made_it_is_told_and_not_hidden_by_a_restart() {
         let (bench, _applied) = waited_for().await;
         bench.engine.edit(|observed| {
@@ -282,12 +343,12 @@ mod tests {
         let web = Subject::Service("web".parse().unwrap());
         let steps: Vec<_> = plan.steps.iter().filter(|it| it.subject == web).collect();
         for step in &steps {
-            assert!(claims.now().contains(&web));
+            assert!(claims.now().open.contains_key(&web));
             claims.note(&Event::StepSucceeded {
                 step: step.id,
                 millis: 1,
             });
         }
-        assert!(steps.len() > 1 && !claims.now().contains(&web));
+        assert!(steps.len() > 1 && !claims.now().open.contains_key(&web));
     }
 }

@@ -6,7 +6,7 @@
 //! they run when a person says so.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -18,7 +18,11 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{Controller, Look, beside::Claims, count};
+use super::{
+    Controller, Look,
+    beside::{Claimed, Claims},
+    count,
+};
 use crate::{
     plan::{Action, Plan, Step, StepId, Subject, plan},
     reconcile::{
@@ -325,7 +329,7 @@ impl Controller {
         desired: &Workspace,
         observed: &Observed,
         claims: &Claims,
-        claimed: &BTreeSet<Subject>,
+        claimed: &Claimed,
     ) -> Result<(Plan, Option<Instant>), Problem> {
         let key = desired.identity.key();
         let memory = self.store.memory(&key);
@@ -336,7 +340,7 @@ impl Controller {
         );
         plan.blocked.clear();
         let mut next_try = self.leave_out_failing(&key, &mut plan);
-        plan.retain(|step| !claimed.contains(&step.subject));
+        plan.retain(|step| claimed.leaves(step));
         // One that ended of itself after it was made failed what it was made for: whoever
         // waits for it has to see that.
         plan.retain(|step| match &step.action {

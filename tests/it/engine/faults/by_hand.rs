@@ -98,3 +98,24 @@ fn a_container_removed_by_hand_while_an_up_waits_for_another_runs_again_meanwhil
     up.interrupt();
     let _ = up.end().ended(130);
 }
+
+#[test]
+fn a_container_cut_off_its_network_while_an_up_waits_for_it_gets_ready_all_the_same() {
+    let late = "[services.late]\nimage = \"busybox:latest\"\ninit = true\n\
+                command = [\"sh\", \"-c\", \"sleep 2; exec httpd -f -p 80\"]\n\
+                health = { tcp = 80, interval = \"500ms\", timeout = \"500ms\", retries = 1000 }\n";
+    let place = Place::new(late);
+    let up = place.begin(&["up"]);
+    until("it runs", || place.running("late"));
+    docker(&[
+        "network",
+        "disconnect",
+        "-f",
+        &place.network(),
+        &place.container("late"),
+    ]);
+    let began = Instant::now();
+    let _ = up.end().succeeded();
+    figure("cut off while an `up` waits for it: it is ready", began);
+    assert!(networks(&place.container("late")).contains(&place.network()));
+}
