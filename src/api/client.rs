@@ -7,6 +7,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -36,7 +37,7 @@ use crate::{
 pub struct Client {
     address: SocketAddr,
     token: String,
-    kept: Arc<Mutex<Option<Sender>>>,
+    kept: Arc<Mutex<Option<Kept>>>,
 }
 
 /// Why a call came to nothing.
@@ -66,6 +67,12 @@ pub enum ClientError {
     },
 }
 
+/// A connection that was asked last is in use for so long: far less than its other end waits
+/// for the next question.
+const IN_USE: Duration = Duration::from_secs(2);
+
+/// A connection, and when it had its last answer.
+type Kept = (Sender, Instant);
 type Sender = hyper::client::conn::http1::SendRequest<RequestBody>;
 /// A yes, and the connection it came on.
 struct Answer {
@@ -212,25 +219,36 @@ impl Client {
         header: Option<(&str, &str)>,
         body: RequestBody,
     ) -> Result<Answer, ClientError> {
-        // What only asks may be asked twice: the kept connection may have ended unseen.
-        let kept = match method {
-            Method::GET => self.kept().take(),
-            _ => None,
-        };
-        if let Some(mut kept) = kept
+        let mut request = self.request(&method, path, header, body)?;
+        if let Some(mut kept) = self.take_kept(&method)
             && kept.ready().await.is_ok()
         {
-            let request = self.request(&method, path, header, empty())?;
-            if let Ok(response) = kept.send_request(request).await {
-                return self.answer(response, kept).await;
-            }
+            request = match kept.try_send_request(request).await {
+                Ok(response) => return self.answer(response, kept).await,
+                // The kept connection has ended unseen. What was not sent is sent again, and
+                // so is what only asks.
+                Err(mut failed) => match failed.take_message() {
+                    Some(unsent) => unsent,
+                    None if method == Method::GET => {
+                        self.request(&method, path, header, empty())?
+                    }
+                    None => return Err(self.unreachable(failed.into_error())),
+                },
+            };
         }
         let mut sender = self.connect().await?;
         self.is_proven(&mut sender).await?;
-        let request = self.request(&method, path, header, body)?;
         let response = sender.send_request(request).await;
         self.answer(response.map_err(|error| self.unreachable(error))?, sender)
             .await
+    }
+
+    /// The kept connection. What does more than ask is given one only that is in use: on
+    /// it nobody has given up listening.
+    fn take_kept(&self, method: &Method) -> Option<Sender> {
+        let (sender, since) = self.kept().take()?;
+        let is_in_use = since.elapsed() < IN_USE;
+        (is_in_use || *method == Method::GET).then_some(sender)
     }
 
     async fn connect(&self) -> Result<Sender, ClientError> {
@@ -324,7 +342,7 @@ impl Client {
 
     async fn whole<T: DeserializeOwned>(&self, answer: Answer) -> Result<T, ClientError> {
         let body = self.read(answer.response).await?;
-        *self.kept() = Some(answer.sender);
+        *self.kept() = Some((answer.sender, Instant::now()));
         serde_json::from_slice(&body).map_err(|_| ClientError::Stranger {
             address: self.address,
         })
@@ -335,7 +353,7 @@ impl Client {
         Ok(body.map_err(|error| self.unreachable(error))?.to_bytes())
     }
 
-    fn kept(&self) -> MutexGuard<'_, Option<Sender>> {
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
         // Nothing panics while it is held.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -64,6 +64,7 @@ use std::process::ExitCode;
 
 use args::{Cli, Verb};
 use error::Failure;
+use tokio::runtime::Builder;
 
 /// Parses the command line, carries it out, and says how it went.
 pub fn run() -> ExitCode {
@@ -71,10 +72,7 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(failure) => return error::report(&failure),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match threads(&cli.verb).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return error::report(&Failure::from(error)),
     };
@@ -84,6 +82,30 @@ pub fn run() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(failure) => error::report(&failure),
+    }
+}
+
+/// What asks one thing and tells the answer does it on its own thread: others take longer
+/// to begin than the answer to come. What watches, streams or serves has several.
+fn threads(verb: &Verb) -> Builder {
+    match verb {
+        Verb::Up(args) if !args.watch => Builder::new_current_thread(),
+        Verb::Plan(_)
+        | Verb::Status(_)
+        | Verb::Port(_)
+        | Verb::Open(_)
+        | Verb::History(_)
+        | Verb::Why(_)
+        | Verb::Wait(_)
+        | Verb::Check(_)
+        | Verb::Config(_)
+        | Verb::Stop(_)
+        | Verb::Restart(_)
+        | Verb::Release(_)
+        | Verb::Scale(_)
+        | Verb::Down(_)
+        | Verb::Complete(_) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
     }
 }
 
