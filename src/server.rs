@@ -47,6 +47,8 @@ use crate::{
 
 /// How often it is looked whether the mounted socket is still the engine's.
 const SOCKET_CHECK: Duration = Duration::from_millis(500);
+/// The same while its engine is heard.
+const SOCKET_REST: Duration = Duration::from_secs(60);
 
 /// How long requests are still served once it is not. An engine that restarts takes
 /// its socket away first; until it is back nobody would start us again.
@@ -178,7 +180,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
     let engine = tokio::select! {
         // Cancel-safe: nothing was begun yet that could be left half done.
         engine = connect(&endpoint, &settings.installation) => Arc::new(engine?),
-        () = socket_went_stale(endpoint.socket().map(Path::to_owned)) => {
+        () = socket_went_stale(endpoint.socket().map(Path::to_owned), never_heard()) => {
             return Err(ServeError::StaleSocket);
         }
         () = asked_to_end() => return Ok(()),
@@ -244,6 +246,7 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
         settings.installation.clone(),
         settings.published,
     ));
+    let heard = controller.heard();
     let healing = tokio::spawn(controller.run());
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -251,7 +254,10 @@ pub async fn serve(settings: Settings) -> Result<(), ServeError> {
         "serving"
     );
 
-    let stale = tokio::spawn(socket_went_stale(endpoint.socket().map(Path::to_owned)));
+    let stale = tokio::spawn(socket_went_stale(
+        endpoint.socket().map(Path::to_owned),
+        heard,
+    ));
     let stale_abort = stale.abort_handle();
     let (ended, end) = watch::channel(false);
     let watcher = tokio::spawn(async move {
@@ -480,15 +486,30 @@ fn is_loopback(address: &str) -> bool {
 /// Returns when the mounted socket has no name any more: the engine made a new
 /// one, and this one will never answer again. An engine that is only stopped
 /// leaves the name where it was.
-async fn socket_went_stale(socket: Option<PathBuf>) {
+///
+/// As long as the engine's events are `heard`, its process lives, and the socket with it:
+/// then it is hardly looked at, as a proxy that nobody needs should sleep.
+async fn socket_went_stale(socket: Option<PathBuf>, mut heard: watch::Receiver<bool>) {
     let Some(socket) = socket else {
         return std::future::pending().await;
     };
     while std::fs::metadata(&socket).map_or(true, |socket| socket.nlink() > 0) {
-        sleep(SOCKET_CHECK).await;
+        let is_heard = *heard.borrow_and_update();
+        let pause = if is_heard { SOCKET_REST } else { SOCKET_CHECK };
+        // Cancel-safe: a change not seen here is seen by the next look. Whoever told may be
+        // gone with its engine: then only time passes.
+        tokio::select! {
+            Ok(()) = heard.changed() => {}
+            () = sleep(pause) => {}
+        }
     }
     tracing::error!(socket = %socket.display(), "the engine's socket was replaced");
     sleep(STALE_SERVES).await;
+}
+
+/// Of an engine that nobody has listened to yet.
+fn never_heard() -> watch::Receiver<bool> {
+    watch::Sender::new(false).subscribe()
 }
 
 async fn asked_to_end() {
@@ -511,4 +532,31 @@ fn log_as_json() {
         .with_writer(io::stderr)
         .with_max_level(tracing::Level::INFO)
         .try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::AsRawFd as _};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_is_hardly_looked_at_until_its_engine_is_heard_no_more() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let held = File::open(file.path()).unwrap();
+        // Leads to what has no name any more, as a mount does.
+        let socket = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
+        let heard = watch::Sender::new(true);
+        let stale = tokio::spawn(socket_went_stale(Some(socket), heard.subscribe()));
+        sleep(SOCKET_CHECK).await;
+        drop(file);
+        sleep(SOCKET_REST / 2).await;
+        assert!(!stale.is_finished());
+        let began = Instant::now();
+        heard.send_replace(false);
+        stale.await.unwrap();
+        assert_eq!(began.elapsed(), STALE_SERVES);
+    }
 }

@@ -110,6 +110,8 @@ pub struct Controller {
     world: watch::Sender<u64>,
     /// The last look, for the routes.
     looked: watch::Sender<Look>,
+    /// Whether the engine's events are heard.
+    heard: watch::Sender<bool>,
     /// How many looks were begun.
     looks: AtomicU64,
     /// Held by whoever reconciles a workspace.
@@ -218,6 +220,7 @@ impl Controller {
             desired: Mutex::default(),
             world: watch::Sender::new(0),
             looked: watch::Sender::new(Look::default()),
+            heard: watch::Sender::new(false),
             looks: AtomicU64::new(0),
             turns: Mutex::default(),
             crashes: Mutex::default(),
@@ -249,6 +252,11 @@ impl Controller {
     /// What was last seen; changes with every look.
     pub fn looked(&self) -> watch::Receiver<Look> {
         self.looked.subscribe()
+    }
+
+    /// Whether the engine's events are heard: what ends with the engine's process.
+    pub fn heard(&self) -> watch::Receiver<bool> {
+        self.heard.subscribe()
     }
 
     /// Looks at the engine, overlays what the probes know, and shows it to

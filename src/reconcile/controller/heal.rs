@@ -168,12 +168,14 @@ impl Controller {
             while let Some(change) = changes.next().await {
                 if change == Change::Connected {
                     failures = 0;
+                    self.heard.send_replace(true);
                 }
                 self.note_stop(&change);
                 if self.concerns_us(&change) {
                     self.world.send_modify(|version| *version += 1);
                 }
             }
+            self.heard.send_replace(false);
             // Nobody tells us of an address that changes hands meanwhile. One that ends as
             // soon as it began would be asked for ever.
             if failures == 0 && began.elapsed() > LONGEST_DEAFNESS {
