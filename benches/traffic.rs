@@ -332,7 +332,7 @@ impl Place {
         let (address, origin) = (free_address(), self.origin);
         let file = self.files.path().join("Caddyfile");
         let config = format!(
-            "{{\n admin off\n auto_https off\n persist_config off\n}}\n\
+            "{{\n admin off\n auto_https off\n}}\n\
              http://{HOST}:{} {{\n bind {}\n reverse_proxy {origin}\n}}\n",
             address.port(),
             address.ip()
@@ -374,7 +374,7 @@ impl Place {
         }
         let before = peer.process.used();
         let output = Command::new("taskset")
-            .args(["--cpu-list", AROUND, "wrk", "--latency", "-t1"])
+            .args(["--cpu-list", AROUND, "wrk", "--latency", "-t1", "--timeout", "30s"])
             .args([&format!("-c{connections}"), &format!("-d{LOADED_FOR}")])
             .args(["-H", &format!("Host: {HOST}")])
             .arg(format!("http://{}/{body}", peer.address))
