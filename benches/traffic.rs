@@ -374,7 +374,15 @@ impl Place {
         }
         let before = peer.process.used();
         let output = Command::new("taskset")
-            .args(["--cpu-list", AROUND, "wrk", "--latency", "-t1", "--timeout", "30s"])
+            .args([
+                "--cpu-list",
+                AROUND,
+                "wrk",
+                "--latency",
+                "-t1",
+                "--timeout",
+                "30s",
+            ])
             .args([&format!("-c{connections}"), &format!("-d{LOADED_FOR}")])
             .args(["-H", &format!("Host: {HOST}")])
             .arg(format!("http://{}/{body}", peer.address))
