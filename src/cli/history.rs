@@ -107,12 +107,19 @@ pub(super) async fn why(global: Global, args: WhyArgs) -> Result<ExitCode, Failu
             last_words(&client, &container.id).await;
         }
     }
-    for entry in &why.because {
+    for entry in why.because.iter().take(CAUSES) {
         outln!();
         show_entry(entry);
     }
+    let more = why.because.len().saturating_sub(CAUSES);
+    if more > 0 {
+        outln!("\nand {more} before: `cosmos history` lists them");
+    }
     Ok(ExitCode::SUCCESS)
 }
+
+/// So many of what was done last explain it: what came before is history.
+const CAUSES: usize = 3;
 
 /// What a container that ended wrote last.
 async fn last_words(client: &Client, container: &str) {

@@ -56,11 +56,14 @@ pub(super) async fn run(global: Global, args: Args) -> Result<ExitCode, Failure>
         outln!("{url}");
     }
     if published.is_empty() && !global.quiet {
-        sayln!(
-            "`{}` publishes no port: this is the way through the proxy. {}",
-            printable(&args.name),
-            how_to_publish(&found)
-        );
+        let name = printable(&args.name);
+        match found.containers.iter().any(|one| one.state == "running") {
+            true => sayln!(
+                "`{name}` publishes no port: this is the way through the proxy. {}",
+                how_to_publish(&found)
+            ),
+            false => sayln!("`{name}` does not run, and has its ports only while it does"),
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

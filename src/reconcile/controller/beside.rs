@@ -256,6 +256,21 @@ mod tests {
         bench.engine.hint();
     }
 
+    /// A container's process ends of itself.
+    fn end(bench: &Bench, container: &str) {
+        let container = name(container);
+        bench.engine.edit(|observed| {
+            let mut containers = observed.containers.iter_mut();
+            let ended = containers.find(|one| one.name == container).unwrap();
+            ended.state = ContainerState::Exited {
+                code: 1,
+                at: std::time::SystemTime::now(),
+                out_of_memory: false,
+            };
+        });
+        bench.engine.hint();
+    }
+
     fn is_running(bench: &Bench, container: &str) -> bool {
         let observed = bench.engine.observed();
         observed
@@ -292,17 +307,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_ends_of_itself_after_an_up_made_it_is_told_and_not_hidden_by_a_restart() {
         let (bench, _applied) = waited_for().await;
-        bench.engine.edit(|observed| {
-            let ended = name("shop-cache-1");
-            let mut containers = observed.containers.iter_mut();
-            let cache = containers.find(|one| one.name == ended).unwrap();
-            cache.state = ContainerState::Exited {
-                code: 1,
-                at: std::time::SystemTime::now(),
-                out_of_memory: false,
-            };
-        });
-        bench.engine.hint();
+        end(&bench, "shop-cache-1");
         sleep(SOON).await;
         assert!(!is_running(&bench, "shop-cache-1"));
     }
@@ -330,6 +335,9 @@ mod tests {
         let applied = applied(&bench, &edited);
         sleep(SOON).await;
         remove(&bench, "shop-web-1");
+        sleep(SOON).await;
+        assert!(is_running(&bench, "shop-web-1"));
+        end(&bench, "shop-web-1");
         sleep(SOON).await;
         assert!(is_running(&bench, "shop-web-1"));
         assert!(!applied.is_finished());

@@ -300,8 +300,9 @@ impl Controller {
         }
         // What everybody sees costs nothing, and mostly says that there is nothing to do.
         let seen = self.looked.borrow().clone();
-        let (plan, next_try) =
+        let (mut plan, next_try) =
             self.plan_unclaimed(&desired, &seen.observed, claims, &claims.now())?;
+        let next_try = earlier(next_try, self.leave_out_paused(&mut plan));
         if plan.writes() == 0 {
             return Ok(next_try);
         }
@@ -310,6 +311,7 @@ impl Controller {
         let look = self.look().await.map_err(|error| Problem::from(&error))?;
         let (mut plan, next_try) =
             self.plan_unclaimed(&desired, &look.observed, claims, &claimed)?;
+        let next_try = earlier(next_try, self.postpone(&desired, &look.observed, &mut plan));
         if plan.writes() == 0 {
             return Ok(next_try);
         }
@@ -341,8 +343,8 @@ impl Controller {
             &memory.map_err(|error| Problem::from(&error))?,
         );
         plan.blocked.clear();
-        let mut next_try = self.leave_out_failing(&key, &mut plan);
-        plan.retain(|step| claimed.leaves(step));
+        let next_try = self.leave_out_failing(&key, &mut plan);
+        plan.retain(|step| may_be_healed(step) && claimed.leaves(step));
         // One that ended of itself after it was made failed what it was made for: whoever
         // waits for it has to see that.
         plan.retain(|step| match &step.action {
@@ -351,8 +353,25 @@ impl Controller {
                 .is_some_and(|one| self.lock_stopped().contains(&one.id)),
             _ => true,
         });
-        next_try = earlier(next_try, self.postpone(desired, observed, &mut plan));
         Ok((plan, next_try))
+    }
+
+    /// Takes out of the plan the starts of what crashed and waits for its next try; when
+    /// the first of them is. Nothing is counted: nothing is tried yet.
+    fn leave_out_paused(&self, plan: &mut Plan) -> Option<Instant> {
+        let now = Instant::now();
+        let crashes = self.lock_crashes();
+        let mut next_try = None;
+        plan.retain(|step| {
+            let crash = match &step.action {
+                Action::Start { container, .. } => crashes.get(container),
+                _ => None,
+            };
+            let paused = crash.filter(|crash| crash.alive_since.is_none() && crash.next_try > now);
+            next_try = earlier(next_try, paused.map(|crash| crash.next_try));
+            paused.is_none()
+        });
+        next_try
     }
 
     /// Keeps what failed and why; when the first of it is tried again.
@@ -463,8 +482,7 @@ impl Controller {
         forget_healthy(&mut crashes, observed, now);
         plan.retain(|step| {
             let Subject::Service(service) = &step.subject else {
-                return !matches!(step.subject, Subject::Command(_))
-                    && !matches!(step.action, Action::BuildImage { .. });
+                return may_be_healed(step);
             };
             if dying.contains(service.as_str()) {
                 return false;
@@ -554,6 +572,12 @@ impl Controller {
     fn lock_crashes(&self) -> std::sync::MutexGuard<'_, HashMap<ContainerName, Crash>> {
         self.crashes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Commands run when a person says so, and only a person has what an image is built of.
+fn may_be_healed(step: &Step) -> bool {
+    !matches!(step.subject, Subject::Command(_))
+        && !matches!(step.action, Action::BuildImage { .. })
 }
 
 /// Whom each step of a plan is about.
