@@ -507,15 +507,21 @@ mod tests {
         // One more: whoever comes first asks who we are.
         for _ in 0..=questions {
             let head = head(&mut stream).await;
-            let mut lines = head.iter();
-            let shown = lines
-                .find_map(|line| line.strip_prefix("cosmos-challenge: "))
-                .and_then(|challenge| proof("t", challenge, port))
-                .map(|proof| format!("{PROOF}: {proof}\r\n"))
-                .unwrap_or_default();
-            let answer = format!("HTTP/1.1 200 OK\r\n{shown}Content-Length: 1\r\n\r\n{number}");
+            let answer = answered(&head, port, number);
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
+    }
+
+    /// A number for an answer, with the proof if that was asked for.
+    fn answered(head: &[String], port: u16, number: u8) -> String {
+        let challenge = head
+            .iter()
+            .find_map(|line| line.strip_prefix("cosmos-challenge: "));
+        let shown = challenge
+            .and_then(|challenge| proof("t", challenge, port))
+            .map(|proof| format!("{PROOF}: {proof}\r\n"))
+            .unwrap_or_default();
+        format!("HTTP/1.1 200 OK\r\n{shown}Content-Length: 1\r\n\r\n{number}")
     }
 
     async fn head(stream: &mut BufReader<TcpStream>) -> Vec<String> {
@@ -546,10 +552,49 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_changes_something_is_sent_once_and_on_a_connection_of_its_own() {
+    async fn what_changes_something_goes_on_the_connection_that_is_in_use() {
         let client = server(2).await;
         assert_eq!(client.get::<u8>("/x").await.unwrap(), 1);
+        assert_eq!(client.call::<u8>(Method::DELETE, "/x").await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_changes_something_goes_on_no_connection_that_was_long_at_rest() {
+        let client = server(2).await;
+        assert_eq!(client.get::<u8>("/x").await.unwrap(), 1);
+        let (sender, since) = client.kept().take().unwrap();
+        *client.kept() = Some((sender, since.checked_sub(IN_USE).unwrap()));
         assert_eq!(client.call::<u8>(Method::DELETE, "/x").await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_changes_something_is_not_sent_again_once_it_was_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let served = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let mut asked = Vec::new();
+            // The third is read, and the connection ends without an answer.
+            for number in 0..3 {
+                let head = head(&mut stream).await;
+                asked.push(head[0].clone());
+                if number < 2 {
+                    let answer = answered(&head, address.port(), 1);
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            }
+            (listener, asked)
+        });
+        let client = Client::new(address, "t".to_owned());
+        assert_eq!(client.get::<u8>("/x").await.unwrap(), 1);
+        let failed = client.call::<u8>(Method::DELETE, "/x").await;
+        assert!(failed.is_err(), "{failed:?}");
+        let (listener, asked) = served.await.unwrap();
+        assert!(asked[2].starts_with("DELETE "), "{asked:?}");
+        // Nobody came again with it.
+        let again = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(again.is_err());
     }
 
     #[test]
