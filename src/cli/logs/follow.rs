@@ -110,7 +110,6 @@ pub(super) struct Following<'a> {
 enum Over {
     /// Nobody reads, or there is nothing left to read.
     Done,
-    Interrupted,
     /// The proxy is away.
     Lost,
 }
@@ -156,9 +155,13 @@ impl<'a> Following<'a> {
         mut stop: Pin<&mut impl Future<Output = io::Result<()>>>,
     ) -> Result<ExitCode, Failure> {
         loop {
-            match self.until_lost(&mut stop).await? {
+            let over = tokio::select! {
+                over = self.until_lost() => over?,
+                // Whatever is waited for just now.
+                _ = &mut stop => return Ok(ExitCode::from(INTERRUPTED)),
+            };
+            match over {
                 Over::Done => return Ok(ExitCode::SUCCESS),
-                Over::Interrupted => return Ok(ExitCode::from(INTERRUPTED)),
                 Over::Lost => {}
             }
             sayln!("the proxy is away; these lines go on when it is back");
@@ -178,10 +181,7 @@ impl<'a> Following<'a> {
         }
     }
 
-    async fn until_lost(
-        &mut self,
-        stop: &mut Pin<&mut impl Future<Output = io::Result<()>>>,
-    ) -> Result<Over, Failure> {
+    async fn until_lost(&mut self) -> Result<Over, Failure> {
         let live = self.client.lines::<LiveLine>("/live?usage=false").await?;
         tokio::pin!(live);
         loop {
@@ -208,7 +208,6 @@ impl<'a> Following<'a> {
                         Some(Err(ClientError::Unreachable { .. })) | None => return Ok(Over::Lost),
                         Some(Err(error)) => return Err(error.into()),
                     },
-                    _ = &mut *stop => return Ok(Over::Interrupted),
                 },
             };
             let is_read = match next {
