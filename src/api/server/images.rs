@@ -7,7 +7,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::TryStreamExt as _;
 use tokio::sync::mpsc;
 
-use super::{Management, Refused, events, input::Object, input::Sent};
+use super::{
+    Management, Refused, events,
+    input::{Object, Sent},
+};
 use crate::{
     api::wire::{BUILD_HEADER, Credentials, Event, ImageBuild, Outcome, Problem, PullImage},
     plan::Action,

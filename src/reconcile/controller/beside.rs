@@ -31,7 +31,8 @@ const PACE: Duration = Duration::from_millis(250);
 /// told to a person, and rolled back, before anybody tries again.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    steps: BTreeMap<StepId, Step>,
+    /// Whom each step is about, and whether it is a call and no wait.
+    steps: BTreeMap<StepId, (Subject, bool)>,
     state: Mutex<Claimed>,
 }
 
@@ -47,11 +48,12 @@ pub(super) struct Claimed {
 impl Claims {
     /// All that a plan is about.
     pub(super) fn of_plan(plan: &Plan) -> Self {
-        let of = |step: &Step| (step.id, step.clone());
+        let is_call = |step: &Step| !matches!(step.action, Action::Await { .. });
+        let of = |step: &Step| (step.id, (step.subject.clone(), is_call(step)));
         let steps: BTreeMap<_, _> = plan.steps.iter().map(of).collect();
         let mut claimed = Claimed::default();
-        for step in steps.values() {
-            *claimed.open.entry(step.subject.clone()).or_default() += 1;
+        for (subject, _) in steps.values() {
+            *claimed.open.entry(subject.clone()).or_default() += 1;
         }
         Self {
             steps,
@@ -81,17 +83,17 @@ impl Claims {
             | Event::StepSkipped { step, .. } => (step, false),
             _ => return,
         };
-        let Some(step) = self.steps.get(id) else {
+        let Some((subject, is_call)) = self.steps.get(id) else {
             return;
         };
         let mut claimed = self.claimed();
         match is_begun {
-            true if matches!(step.action, Action::Await { .. }) => None,
-            true => claimed.calls.insert(step.id, step.subject.clone()),
-            false => claimed.calls.remove(&step.id),
+            true if !is_call => None,
+            true => claimed.calls.insert(*id, subject.clone()),
+            false => claimed.calls.remove(id),
         };
         if matches!(event, Event::StepSucceeded { .. }) {
-            claimed.settle(&step.subject);
+            claimed.settle(subject);
         }
     }
 
@@ -107,7 +109,7 @@ impl Claims {
 
     /// Whether the work was about this at any time.
     pub(super) fn was(&self, subject: &Subject) -> bool {
-        self.steps.values().any(|step| step.subject == *subject)
+        self.steps.values().any(|(one, _)| one == subject)
     }
 
     fn claimed(&self) -> MutexGuard<'_, Claimed> {
